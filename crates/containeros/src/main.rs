@@ -1,0 +1,3 @@
+//! The `containeros` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Mini engine: the Docker Engine API over our own runtime.

@@ -1,0 +1,1 @@
+//! What it means: explanations, rules for errors and risks, comparisons.

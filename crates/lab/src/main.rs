@@ -1,0 +1,3 @@
+//! The workload of the starter image.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! An OCI runtime and shim: one process becomes one container.

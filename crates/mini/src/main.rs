@@ -1,0 +1,3 @@
+//! The `mini` OCI runtime.
+
+fn main() {}

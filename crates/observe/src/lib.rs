@@ -1,0 +1,1 @@
+//! What the kernel says about a container: figures, processes, namespaces, mounts, capabilities, seccomp.

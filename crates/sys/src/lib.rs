@@ -1,0 +1,1 @@
+//! Safe wrappers of Linux system calls; the only unsafe code of the workspace.

@@ -1,0 +1,3 @@
+//! Code generation and release chores.
+
+fn main() {}
