@@ -1,1 +1,8 @@
-//! Types of the ContainerOS web API.
+//! Types of our web API.
+
+pub mod compare;
+pub mod figures;
+pub mod inside;
+pub mod jobs;
+pub mod live;
+pub mod logs;
