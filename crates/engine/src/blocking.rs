@@ -1,0 +1,35 @@
+//! Work that blocks, kept off the asynchronous threads.
+
+use std::sync::LazyLock;
+
+use tokio::sync::Semaphore;
+
+use crate::error::{EngineError, Result};
+
+/// How many blocking jobs run at once. Starts of containers spend their time in the kernel, not on a core, so this is
+/// well above the number of cores; the rest waits in order.
+const MAX_BLOCKING_JOBS: usize = 64;
+
+static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(MAX_BLOCKING_JOBS));
+
+/// Runs `job` on a thread where it may block.
+///
+/// # Errors
+/// What the job returns, or `Internal` when it panicked.
+pub(crate) async fn run<T, F>(job: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    let permit = PERMITS
+        .acquire()
+        .await
+        .map_err(EngineError::io("schedule", "blocking job"))?;
+    let joined = tokio::task::spawn_blocking(move || {
+        let result = job();
+        drop(permit);
+        result
+    })
+    .await;
+    joined.map_err(EngineError::io("run", "blocking job"))?
+}

@@ -1,0 +1,90 @@
+//! The parts of the engine put together: opening with what an earlier process left, and serving.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api,
+    config::EngineConfig,
+    error::{EngineError, Result},
+    events::EventBus,
+};
+
+/// Why an engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A directory of the engine cannot be made or read.
+    #[error("open {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another engine serves these directories.
+    #[error("another engine uses {}; give this one its own --run-dir and --state-dir", .0.display())]
+    InUse(PathBuf),
+    /// A part of the engine could not be brought back.
+    #[error("open {part}: {source}")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why.
+        source: EngineError,
+    },
+}
+
+/// The engine: everything that an API handler works with.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: EngineConfig,
+    pub(crate) events: Arc<EventBus>,
+    /// Owns every task that outlives a request.
+    pub(crate) tasks: TaskTracker,
+    /// Ends those tasks; containers go on.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Engine {
+    /// Opens the engine on its directories and brings back what an earlier process left: containers that still run
+    /// are found again, what a kill left half-made is finished or undone. Safe to be killed and repeated.
+    ///
+    /// # Errors
+    /// When a directory cannot be used or another engine uses it. A damaged object is no error: it is left out.
+    pub async fn open(config: EngineConfig) -> Result<Arc<Self>, OpenError> {
+        let directory = |path: PathBuf| move |source| OpenError::Directory { path, source };
+        let engine_dir = config.engine_dir();
+        for dir in [&engine_dir, &config.run_dir] {
+            tokio::fs::create_dir_all(dir)
+                .await
+                .map_err(directory(dir.clone()))?;
+        }
+        let events_dir = engine_dir.join("events");
+        let events = EventBus::open(&events_dir).map_err(directory(events_dir))?;
+        Ok(Arc::new(Self {
+            config,
+            events,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        }))
+    }
+
+    /// Answers the Docker Engine API on `RUN/mini.sock` until `shutdown`. Containers go on running afterwards.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub async fn serve(self: Arc<Self>, shutdown: CancellationToken) -> Result<()> {
+        let served = api::server::serve(Arc::clone(&self), &shutdown).await;
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        served
+    }
+
+    /// Returns the configuration the engine was opened with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+}

@@ -1,0 +1,1 @@
+//! Images: the blob store, references, pull, load and save.

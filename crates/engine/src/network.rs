@@ -1,0 +1,1 @@
+//! Networks, addresses, published ports and DNS.
