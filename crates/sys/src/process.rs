@@ -1,0 +1,173 @@
+//! Making processes and becoming another program.
+//!
+//! `rustix` has no `clone3`, and its `execve` is in an unstable part: both duplicate or replace the whole process, which
+//! safe code cannot vouch for. Here the one duty is checked: a process with one thread.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::raw::c_char;
+
+use crate::namespace::Namespaces;
+
+/// A child just made.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id as the caller sees it.
+    pub pid: i32,
+    /// A descriptor that names it even when it is gone, close-on-exec.
+    pub pidfd: OwnedFd,
+}
+
+/// How a child differs from its parent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneOptions<'fd> {
+    /// New namespaces; [`None`] for none.
+    pub namespaces: Option<Namespaces>,
+    /// Directory of the cgroup v2 that the child is born in.
+    pub cgroup: Option<BorrowedFd<'fd>>,
+    /// The child becomes a child of the caller's parent.
+    pub as_sibling: bool,
+}
+
+/// Forks the process as `fork` does, with namespaces and cgroup as asked: [`None`] in the child.
+///
+/// Only for processes with one thread: with more, a lock that another thread holds stays held in the child for ever.
+///
+/// # Errors
+/// `EBUSY` when the process has more than one thread, else the errno of `clone3`.
+///
+/// Source: `man 2 clone3`.
+pub fn clone3(options: CloneOptions<'_>) -> io::Result<Option<Child>> {
+    if thread_count()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let mut pidfd: libc::c_int = -1;
+    #[expect(clippy::as_conversions, reason = "an address for the kernel")]
+    let mut args = Clone3Args {
+        flags: u64::from(CLONE_PIDFD),
+        pidfd: (&raw mut pidfd) as u64,
+        ..Clone3Args::default()
+    };
+    if let Some(namespaces) = options.namespaces {
+        args.flags |= u64::from(namespaces.bits());
+    }
+    if options.as_sibling {
+        args.flags |= CLONE_PARENT;
+    } else {
+        args.exit_signal = SIGCHLD;
+    }
+    if let Some(cgroup) = options.cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::try_from(cgroup.as_raw_fd())
+            .map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    }
+    // SAFETY: `args` and `pidfd` live through the call and are of the size given. Without CLONE_VM the child has its
+    // own copy of all memory, and with one thread (checked above) no lock is held by a thread it lacks; without
+    // a stack given it goes on on its copy of this one, as after fork.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<Clone3Args>()) };
+    match i32::try_from(pid) {
+        Ok(0) => Ok(None),
+        Ok(pid) if pid > 0 => {
+            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Some(Child { pid, pidfd }))
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+const CLONE_PIDFD: u32 = 0x1000;
+const CLONE_PARENT: u64 = 0x8000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const SIGCHLD: u64 = 17;
+
+#[repr(C)]
+#[derive(Default)]
+struct Clone3Args {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Number of threads of this process: the link count of its task directory, less the two of any directory.
+fn thread_count() -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata("/proc/self/task")?
+        .nlink()
+        .saturating_sub(2))
+}
+
+/// A program with its arguments and environment, ready to replace this process without another allocation.
+pub struct Program {
+    path: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    argv_pointers: Vec<*const c_char>,
+    envp_pointers: Vec<*const c_char>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The environment may hold secrets.
+        formatter
+            .debug_struct("Program")
+            .field("path", &self.path)
+            .field("argv", &self.argv)
+            .field("envp", &self.envp.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Program {
+    /// Prepares `path` with `argv` and `envp`.
+    pub fn new(path: CString, argv: Vec<CString>, envp: Vec<CString>) -> Self {
+        let pointers = |strings: &[CString]| {
+            strings
+                .iter()
+                .map(|string| string.as_ptr())
+                .chain([std::ptr::null()])
+                .collect::<Vec<_>>()
+        };
+        Self {
+            argv_pointers: pointers(&argv),
+            envp_pointers: pointers(&envp),
+            path,
+            argv,
+            envp,
+        }
+    }
+
+    /// The path that will be executed.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Replaces this process by the program; returns only when that is not possible, with the errno of `execve`.
+    pub fn execute(&self) -> io::Error {
+        // SAFETY: both arrays end with a null pointer, their other elements point to terminated strings that `self`
+        // owns (moving a CString does not move its bytes), and nothing frees them during the call.
+        unsafe {
+            libc::execve(
+                self.path.as_ptr(),
+                self.argv_pointers.as_ptr(),
+                self.envp_pointers.as_ptr(),
+            );
+        }
+        io::Error::last_os_error()
+    }
+}
+
+/// Ends this process at once: no destructor, no buffer flushed. For a child that shares its parent's memory image.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: `_exit` takes no pointer and does not return.
+    unsafe { libc::_exit(status) }
+}

@@ -1,0 +1,149 @@
+//! Signal masks, dispositions and signals as a descriptor.
+//!
+//! `rustix` leaves dispositions to the C library, and installing a handler is unsafe; only "default" and "ignore" are
+//! offered here, which run no code.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// A set of signals by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// No signal.
+    pub const EMPTY: Self = Self(0);
+    /// Every signal.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The set of these numbers; numbers outside 1–64 are left out.
+    pub fn of(signals: &[i32]) -> Self {
+        signals
+            .iter()
+            .fold(Self::EMPTY, |set, &signal| match u32::try_from(signal) {
+                Ok(number @ 1..=64) => Self(set.0 | 1 << (number - 1)),
+                _ => set,
+            })
+    }
+
+    fn to_kernel(self) -> libc::sigset_t {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigemptyset` initialises the whole set.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: initialised by `sigemptyset`.
+        let mut set = unsafe { set.assume_init() };
+        for number in 1..=64 {
+            if self.0 & (1 << (number - 1)) != 0 {
+                // SAFETY: `set` is a valid set. glibc refuses the two numbers it keeps for itself, which is fine.
+                unsafe { libc::sigaddset(&raw mut set, number) };
+            }
+        }
+        set
+    }
+}
+
+/// Makes exactly these signals blocked in this thread.
+///
+/// # Errors
+/// The errno of `sigprocmask`.
+pub fn block_only(set: SignalSet) -> io::Result<()> {
+    let set = set.to_kernel();
+    // SAFETY: `set` is a valid set; the old mask is not asked for.
+    let result =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Ignores a signal.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal or cannot be ignored.
+pub fn ignore(signal: i32) -> io::Result<()> {
+    set_disposition(signal, libc::SIG_IGN)
+}
+
+/// Sets every signal to its default action, as a program expects that a shell starts.
+/// The Rust runtime ignores `SIGPIPE`, and a parent may have ignored others; `execve` keeps what is ignored.
+pub fn reset_dispositions() {
+    for signal in 1..=64 {
+        // SIGKILL, SIGSTOP and the two that glibc keeps cannot be set, and need not.
+        drop(set_disposition(signal, libc::SIG_DFL));
+    }
+}
+
+fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: the dispositions used are SIG_DFL and SIG_IGN, so no code of ours runs in a handler.
+    let previous = unsafe { libc::signal(signal, disposition) };
+    if previous == libc::SIG_ERR {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// A descriptor, non-blocking and close-on-exec, from which these signals are read; block them first.
+///
+/// # Errors
+/// The errno of `signalfd`.
+pub fn descriptor(set: SignalSet) -> io::Result<OwnedFd> {
+    let set = set.to_kernel();
+    // SAFETY: `set` is a valid set; -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads one signal number from a [`descriptor`]; [`None`] when none is pending.
+///
+/// # Errors
+/// The errno of `read`.
+pub fn read(descriptor: &OwnedFd) -> io::Result<Option<i32>> {
+    let mut info = [0u8; 128];
+    match rustix::io::read(descriptor, &mut info) {
+        Ok(_) => {
+            let [a, b, c, d, ..] = info;
+            Ok(i32::try_from(u32::from_ne_bytes([a, b, c, d])).ok())
+        }
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_is_read_from_its_descriptor() {
+        let set = SignalSet::of(&[libc::SIGUSR1]);
+        block_only(set).unwrap();
+        let descriptor = descriptor(set).unwrap();
+        assert_eq!(read(&descriptor).unwrap(), None);
+        // To this thread, so that tests in other threads are not ended by it.
+        // SAFETY: takes no pointer.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_tgkill,
+                rustix::process::getpid().as_raw_nonzero().get(),
+                rustix::thread::gettid().as_raw_nonzero().get(),
+                libc::SIGUSR1,
+            )
+        };
+        assert_eq!(result, 0);
+        assert_eq!(read(&descriptor).unwrap(), Some(libc::SIGUSR1));
+        block_only(SignalSet::EMPTY).unwrap();
+    }
+
+    #[test]
+    fn kill_cannot_be_ignored() {
+        assert!(ignore(libc::SIGKILL).is_err());
+    }
+}
