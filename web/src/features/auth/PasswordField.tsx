@@ -1,0 +1,43 @@
+import { Eye, EyeOff } from 'lucide-react';
+import { type ReactNode, useState } from 'react';
+
+import { TextField } from '@/ui/Field.tsx';
+import { IconButton } from '@/ui/IconButton.tsx';
+
+import { t } from './messages.ts';
+
+type PasswordFieldProps = {
+  value: string;
+  onChange: (value: string) => void;
+  kind: 'current-password' | 'new-password';
+  error?: string | undefined;
+  hint?: ReactNode;
+};
+
+/** A password with a way to see it; managers and paste work as in any field. */
+export function PasswordField({ value, onChange, kind, error, hint }: PasswordFieldProps): ReactNode {
+  const [shown, setShown] = useState(false);
+  return (
+    <div className="flex items-start gap-2">
+      <TextField
+        label={t('password')}
+        name="password"
+        type={shown ? 'text' : 'password'}
+        autoComplete={kind}
+        required
+        value={value}
+        error={error}
+        hint={hint}
+        spellCheck={false}
+        className="flex-1"
+        onChange={(event) => onChange(event.target.value)}
+      />
+      <IconButton
+        label={shown ? t('hide') : t('show')}
+        icon={shown ? <EyeOff size={16} /> : <Eye size={16} />}
+        className="mt-5"
+        onClick={() => setShown(!shown)}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+import { createBrowserRouter, type LoaderFunctionArgs, redirect } from 'react-router';
+
+import { ErrorPage } from './app/ErrorPage.tsx';
+import { Shell } from './app/Shell.tsx';
+import { Splash } from './app/Splash.tsx';
+import { sessionQuery } from './api/queries.ts';
+import { queryClient } from './api/query-client.ts';
+import { paths } from './lib/paths.ts';
+
+/** Sends people without a session to where they get one, and remembers where they wanted to go. */
+async function requireSession({ request }: LoaderFunctionArgs): Promise<null> {
+  const session = await queryClient.ensureQueryData(sessionQuery);
+  const url = new URL(request.url);
+  if (session.setup_required) throw redirect(paths.setup() + url.hash);
+  if (!session.me) throw redirect(paths.login(url.pathname === '/' ? undefined : url.pathname + url.search));
+  return null;
+}
+
+/** Set-up and sign-in are only for those who need them. */
+async function requireNoSession({ request }: LoaderFunctionArgs): Promise<null> {
+  const session = await queryClient.ensureQueryData(sessionQuery);
+  const { pathname } = new URL(request.url);
+  if (session.me) throw redirect(paths.dashboard());
+  if (session.setup_required && pathname !== paths.setup()) throw redirect(paths.setup());
+  if (!session.setup_required && pathname === paths.setup()) throw redirect(paths.login());
+  return null;
+}
+
+export const router = createBrowserRouter([
+  {
+    HydrateFallback: Splash,
+    ErrorBoundary: ErrorPage,
+    children: [
+      {
+        path: '/setup',
+        loader: requireNoSession,
+        lazy: async () => ({ Component: (await import('./features/auth/SetupPage.tsx')).SetupPage }),
+      },
+      {
+        path: '/login',
+        loader: requireNoSession,
+        lazy: async () => ({ Component: (await import('./features/auth/LoginPage.tsx')).LoginPage }),
+      },
+      {
+        Component: Shell,
+        loader: requireSession,
+        shouldRevalidate: () => false,
+        children: [
+          {
+            ErrorBoundary: ErrorPage,
+            children: [
+              {
+                index: true,
+                lazy: async () => ({
+                  Component: (await import('./features/dashboard/DashboardPage.tsx')).DashboardPage,
+                }),
+              },
+              {
+                path: 'containers',
+                lazy: async () => ({
+                  Component: (await import('./features/containers/ContainersPage.tsx')).ContainersPage,
+                }),
+              },
+              {
+                path: 'containers/new',
+                lazy: async () => ({ Component: (await import('./features/create/CreatePage.tsx')).CreatePage }),
+              },
+              {
+                path: 'containers/:engine/:id',
+                lazy: async () => ({
+                  Component: (await import('./features/container/ContainerPage.tsx')).ContainerPage,
+                }),
+                children: [
+                  {
+                    index: true,
+                    lazy: async () => ({
+                      Component: (await import('./features/container/OverviewTab.tsx')).OverviewTab,
+                    }),
+                  },
+                  {
+                    path: 'logs',
+                    lazy: async () => ({ Component: (await import('./features/logs/LogsTab.tsx')).LogsTab }),
+                  },
+                  {
+                    path: 'stats',
+                    lazy: async () => ({ Component: (await import('./features/stats/StatsTab.tsx')).StatsTab }),
+                  },
+                  {
+                    path: 'inside',
+                    lazy: async () => ({ Component: (await import('./features/inside/InsideTab.tsx')).InsideTab }),
+                  },
+                  {
+                    path: 'inspect',
+                    lazy: async () => ({ Component: (await import('./features/inspect/InspectTab.tsx')).InspectTab }),
+                  },
+                ],
+              },
+              {
+                path: 'images',
+                lazy: async () => ({ Component: (await import('./features/images/ImagesPage.tsx')).ImagesPage }),
+              },
+              {
+                path: 'volumes',
+                lazy: async () => ({ Component: (await import('./features/volumes/VolumesPage.tsx')).VolumesPage }),
+              },
+              {
+                path: 'compare',
+                lazy: async () => ({ Component: (await import('./features/compare/ComparePage.tsx')).ComparePage }),
+              },
+              {
+                path: 'settings',
+                lazy: async () => ({ Component: (await import('./features/settings/SettingsPage.tsx')).SettingsPage }),
+              },
+              { path: '*', lazy: async () => ({ Component: (await import('./app/NotFoundPage.tsx')).NotFoundPage }) },
+            ],
+          },
+        ],
+      },
+    ],
+  },
+]);
