@@ -1,0 +1,34 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect, useSyncExternalStore } from 'react';
+
+import { containerList } from '@/live/stores.ts';
+
+import { containerQuery } from './queries.ts';
+import type { ContainerDetail, ContainerSummary } from './schema.gen.ts';
+
+/** Everything of one container: the facts by request, its state by the live list, which also refreshes the facts. */
+export function useContainer(
+  engine: string,
+  id: string,
+): {
+  detail: ContainerDetail | undefined;
+  summary: ContainerSummary | undefined;
+  error: Error | null;
+  gone: boolean;
+  reload: () => void;
+} {
+  const client = useQueryClient();
+  const query = useQuery(containerQuery(engine, id));
+  const list = containerList(engine);
+  const { ready } = useSyncExternalStore(list.subscribe, list.get);
+  const fullId = query.data?.summary.id ?? id;
+  const listed = list.find(fullId);
+  const summary = listed ?? query.data?.summary;
+  // A removed container leaves the list; the facts of it stay on the page until one leaves.
+  const gone = ready && query.data !== undefined && listed === undefined;
+  const { state, name, started_at: started, finished_at: finished, health } = summary ?? {};
+  useEffect(() => {
+    void client.invalidateQueries({ queryKey: containerQuery(engine, id).queryKey });
+  }, [client, engine, id, state, name, started, finished, health]);
+  return { detail: query.data, summary, error: query.error, gone, reload: () => void query.refetch() };
+}
