@@ -1,0 +1,518 @@
+//! One cgroup: the same path in every hierarchy.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::layout::{Controller, Hierarchy, Layout};
+use crate::{Error, file, parse};
+
+/// A cgroup's directory in one hierarchy.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// It is in the unified hierarchy.
+    pub v2: bool,
+    /// The controllers that act there.
+    pub controllers: Vec<Controller>,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// A cgroup in all hierarchies of the machine. Holds paths only: dropping it leaves the cgroup as it is.
+#[derive(Clone, Debug)]
+pub struct Cgroup {
+    path: String,
+    directories: Vec<Directory>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup, and its parents, in every hierarchy; one that exists is taken as it is.
+    ///
+    /// On v2 every controller that the machine has there is enabled for it along the chain of parents. On v1 its cpuset gets
+    /// the parent's CPUs and memory nodes, without which no process can enter.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a path with `..`, `.` or empty parts; [`Error::Sys`] from the kernel. What was made is removed.
+    pub fn create(layout: &Layout, path: &str) -> Result<Self, Error> {
+        let path = checked(path)?;
+        let mut made = Self {
+            path: format!("/{path}"),
+            directories: Vec::with_capacity(layout.hierarchies().len()),
+        };
+        for hierarchy in layout.hierarchies() {
+            let outcome = if hierarchy.v2 {
+                create_v2(hierarchy, path)
+            } else {
+                create_v1(hierarchy, path)
+            };
+            match outcome {
+                Ok(directory) => made.directories.push(directory),
+                Err(error) => {
+                    // Nothing half-made stays; the first error is the one that matters.
+                    drop(made.remove(Duration::ZERO));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// A cgroup that exists in at least one hierarchy.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Invalid`] for a bad path.
+    pub fn open(layout: &Layout, path: &str) -> Result<Self, Error> {
+        let path = checked(path)?;
+        let directories: Vec<_> = layout
+            .hierarchies()
+            .iter()
+            .map(|hierarchy| Directory {
+                v2: hierarchy.v2,
+                controllers: hierarchy.controllers.clone(),
+                path: hierarchy.directory(path),
+            })
+            .filter(|directory| file::exists(&directory.path))
+            .collect();
+        let path = format!("/{path}");
+        if directories.is_empty() {
+            return Err(Error::NotFound { path });
+        }
+        Ok(Self { path, directories })
+    }
+
+    /// The cgroup that a process is in, whoever made it; in each hierarchy its own path.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] if the process is gone; [`Error::NotFound`] if its cgroups are not visible from here.
+    pub fn of_process(layout: &Layout, pid: u32) -> Result<Self, Error> {
+        let file = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let memberships = parse::memberships(&file::read_named(&file)?);
+        let mut directories = Vec::with_capacity(layout.hierarchies().len());
+        let mut shown: Option<&str> = None;
+        for hierarchy in layout.hierarchies() {
+            let Some(membership) = memberships.iter().find(|line| hierarchy.is_of(line)) else {
+                continue;
+            };
+            let Some(path) = hierarchy.directory_of_membership(&membership.path) else {
+                continue;
+            };
+            // The path it goes by: where its memory is counted, else any that is not a root.
+            if hierarchy.controllers.contains(&Controller::Memory)
+                || shown.is_none_or(|path| path == "/")
+            {
+                shown = Some(&membership.path);
+            }
+            directories.push(Directory {
+                v2: hierarchy.v2,
+                controllers: hierarchy.controllers.clone(),
+                path,
+            });
+        }
+        let path = shown.unwrap_or("/").to_owned();
+        if directories.is_empty() {
+            return Err(Error::NotFound { path });
+        }
+        Ok(Self { path, directories })
+    }
+
+    /// Its path from the root of the hierarchies, beginning with `/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its directory in each hierarchy.
+    pub fn directories(&self) -> &[Directory] {
+        &self.directories
+    }
+
+    /// The directory where a controller acts.
+    pub fn directory_of(&self, controller: Controller) -> Option<&Directory> {
+        self.directories
+            .iter()
+            .find(|directory| directory.controllers.contains(&controller))
+    }
+
+    /// Its directory in the unified hierarchy, if that is mounted.
+    pub fn v2_directory(&self) -> Option<&Path> {
+        self.directories
+            .iter()
+            .find(|directory| directory.v2)
+            .map(|directory| directory.path.as_path())
+    }
+
+    /// True when clone into the cgroup is all that is needed: there is no v1 hierarchy to join.
+    pub fn is_v2_only(&self) -> bool {
+        self.directories.iter().all(|directory| directory.v2)
+    }
+
+    /// An open directory for `CLONE_INTO_CGROUP`. On a hybrid machine it serves too: the child is then in the v2
+    /// part, and [`Cgroup::add_cloned_process`] does the rest. `None` without v2.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] if it cannot be opened.
+    pub fn clone_fd(&self) -> Result<Option<OwnedFd>, Error> {
+        self.v2_directory()
+            .map(|path| {
+                rustix::fs::open(
+                    path,
+                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )
+                .map_err(|errno| Error::sys("open", path, errno))
+            })
+            .transpose()
+    }
+
+    /// Moves a process, with all its threads, into the cgroup in every hierarchy.
+    ///
+    /// The first such write on the machine after a pause waits some milliseconds for the kernel (an RCU grace period); the
+    /// following ones are cheap, and they are all made here. Let the process do something useful meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Sys`]; `ESRCH` in it if the process is gone.
+    pub fn add_process(&self, pid: u32) -> Result<(), Error> {
+        self.add(pid, true)
+    }
+
+    /// As [`Cgroup::add_process`] for a process made with [`Cgroup::clone_fd`]: it is in the v2 part already.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    pub fn add_cloned_process(&self, pid: u32) -> Result<(), Error> {
+        self.add(pid, false)
+    }
+
+    fn add(&self, pid: u32, v2_too: bool) -> Result<(), Error> {
+        let text = pid.to_string();
+        self.directories
+            .iter()
+            .filter(|directory| v2_too || !directory.v2)
+            .try_for_each(|directory| {
+                let path = directory.path.join("cgroup.procs");
+                file::write_named(&path, &text).map_err(|error| match error.errno() {
+                    Some(Errno::NOSPC) => error.with_hint("cpuset.cpus or cpuset.mems of this cgroup or of a parent is empty"),
+                    Some(Errno::BUSY) => error.with_hint("controllers are enabled for this cgroup's children, so it may hold no process itself"),
+                    _ => error,
+                })
+            })
+    }
+
+    /// The processes in it and in the cgroups below, as seen from our pid namespace (0 for one outside of it), each once.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    pub fn processes(&self) -> Result<Vec<u32>, Error> {
+        // Any hierarchy will do, all hold the same processes. v2 first: no other program moves processes about there.
+        let Some(directory) = self
+            .directories
+            .iter()
+            .find(|directory| directory.v2)
+            .or_else(|| self.directory_of(Controller::Memory))
+            .or_else(|| self.directories.first())
+        else {
+            return Ok(Vec::new());
+        };
+        let mut pids = Vec::new();
+        collect_processes(&directory.path, &mut pids)?;
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    /// Names of the cgroups directly below, in any hierarchy.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    pub fn children(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for directory in &self.directories {
+            names.extend(child_names(&directory.path)?);
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Removes the cgroup and those below it, in all hierarchies. While the kernel says it is busy (a process that
+    /// was killed is still on its way out) it is tried again until `patience` is over. What is gone already is fine.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the time is over, [`Error::Sys`]; the other hierarchies are cleaned up all the same.
+    pub fn remove(&self, patience: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut first_error = None;
+        for directory in &self.directories {
+            if let Err(error) = remove_directory(&directory.path, started, patience) {
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// A path without leading slash, safe to join.
+fn checked(path: &str) -> Result<&str, Error> {
+    let trimmed = path.trim_matches('/');
+    let bad = trimmed
+        .split('/')
+        .any(|part| matches!(part, "" | "." | "..") || part.contains(['\0', '\n']));
+    if bad {
+        return Err(Error::Invalid {
+            what: "cgroup path".into(),
+            value: format!("{path:?}"),
+            reason: "must name a cgroup below the root, without . or .. parts".into(),
+        });
+    }
+    Ok(trimmed)
+}
+
+/// Each directory from the first below the mount to the path itself.
+fn chain(hierarchy: &Hierarchy, path: &str) -> Vec<PathBuf> {
+    let mut directory = hierarchy.mount_point.clone();
+    path.split('/')
+        .map(|part| {
+            directory.push(part);
+            directory.clone()
+        })
+        .collect()
+}
+
+fn make(directory: &Path) -> Result<bool, Errno> {
+    match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn make_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::ROFS => Some(
+            "the cgroup file system is mounted read-only; inside a container it must be mounted writable",
+        ),
+        Errno::ACCESS | Errno::PERM => {
+            Some("needs root, or a cgroup that was delegated to this user")
+        }
+        Errno::AGAIN => Some("the parent's cgroup.max.depth or cgroup.max.descendants is reached"),
+        Errno::NOSPC => {
+            Some("the kernel has no more room for cgroups: remove old ones (see /proc/cgroups)")
+        }
+        _ => None,
+    }
+}
+
+fn mkdir_error(path: &Path, errno: Errno) -> Error {
+    let error = Error::sys("mkdir", path, errno);
+    match make_hint(errno) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+fn create_v1(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
+    let target = hierarchy.directory(path);
+    let cpuset = hierarchy.controllers.contains(&Controller::Cpuset);
+    match make(&target) {
+        Ok(_) if cpuset => seed_cpuset(&target)?,
+        Ok(_) => {}
+        Err(Errno::NOENT) => {
+            for directory in chain(hierarchy, path) {
+                make(&directory).map_err(|errno| mkdir_error(&directory, errno))?;
+                if cpuset {
+                    seed_cpuset(&directory)?;
+                    if directory != target {
+                        // Children made from now on start with the parent's CPUs: nothing to copy on the way to a start.
+                        file::write_named(&directory.join("cgroup.clone_children"), "1")?;
+                    }
+                }
+            }
+        }
+        Err(errno) => return Err(mkdir_error(&target, errno)),
+    }
+    Ok(Directory {
+        v2: false,
+        controllers: hierarchy.controllers.clone(),
+        path: target,
+    })
+}
+
+/// Gives a new v1 cpuset its parent's CPUs and memory nodes.
+fn seed_cpuset(directory: &Path) -> Result<(), Error> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        let own = directory.join(name);
+        if file::read_named(&own)?.trim().is_empty()
+            && let Some(parent) = directory.parent()
+        {
+            let value = file::read_named(&parent.join(name))?;
+            file::write_named(&own, value.trim())?;
+        }
+    }
+    Ok(())
+}
+
+fn create_v2(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
+    let target = hierarchy.directory(path);
+    let ready = target
+        .parent()
+        .and_then(|parent| enabled_below(parent).ok())
+        .is_some_and(|enabled| {
+            hierarchy
+                .controllers
+                .iter()
+                .all(|controller| enabled.contains(controller))
+        });
+    if !ready {
+        let mut parent = hierarchy.mount_point.clone();
+        for directory in chain(hierarchy, path) {
+            enable_below(&parent, &hierarchy.controllers)?;
+            make(&directory).map_err(|errno| mkdir_error(&directory, errno))?;
+            parent = directory;
+        }
+    } else if let Err(errno) = make(&target) {
+        return Err(mkdir_error(&target, errno));
+    }
+    let controllers = if hierarchy.controllers.is_empty() {
+        Vec::new()
+    } else {
+        let path = target.join("cgroup.controllers");
+        file::read_named(&path)?
+            .split_ascii_whitespace()
+            .filter_map(Controller::from_name)
+            .collect()
+    };
+    Ok(Directory {
+        v2: true,
+        controllers,
+        path: target,
+    })
+}
+
+/// The controllers that a v2 cgroup gives to its children.
+fn enabled_below(directory: &Path) -> Result<Vec<Controller>, Errno> {
+    Ok(file::read(&directory.join("cgroup.subtree_control"))?
+        .split_ascii_whitespace()
+        .filter_map(Controller::from_name)
+        .collect())
+}
+
+/// Enables controllers for the children of a v2 cgroup. One that cannot be enabled is left out: whether it is missed
+/// shows when a limit of it is asked for.
+fn enable_below(directory: &Path, wanted: &[Controller]) -> Result<(), Error> {
+    let file_path = directory.join("cgroup.subtree_control");
+    let enabled =
+        enabled_below(directory).map_err(|errno| Error::sys("read", &file_path, errno))?;
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|controller| !enabled.contains(controller))
+        .map(|controller| format!("+{}", controller.name()))
+        .collect();
+    if missing.is_empty() || file::write(&file_path, &missing.join(" ")).is_ok() {
+        return Ok(());
+    }
+    // All or nothing is how the kernel takes a line: one by one, to have those that can be had.
+    for word in &missing {
+        match file::write(&file_path, word) {
+            Ok(()) | Err(Errno::NOENT | Errno::INVAL | Errno::OPNOTSUPP) => {}
+            Err(Errno::BUSY) => {
+                return Err(Error::Sys {
+                    operation: "write",
+                    path: file_path,
+                    value: Some(word.clone()),
+                    errno: Errno::BUSY,
+                    hint: Some(format!(
+                        "{} holds processes itself; a v2 cgroup has either processes or children with controllers: \
+                         move them to a cgroup below it, or give the engine another cgroup parent",
+                        directory.display()
+                    )),
+                });
+            }
+            Err(errno) => {
+                return Err(Error::Sys {
+                    operation: "write",
+                    path: file_path,
+                    value: Some(word.clone()),
+                    errno,
+                    hint: make_hint(errno).map(str::to_owned),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn collect_processes(directory: &Path, pids: &mut Vec<u32>) -> Result<(), Error> {
+    let path = directory.join("cgroup.procs");
+    match file::read(&path) {
+        Ok(content) => pids.extend(content.lines().filter_map(|line| line.parse::<u32>().ok())),
+        // Removed while we look, or a v2 threaded cgroup, whose processes are listed further up.
+        Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => return Ok(()),
+        Err(errno) => return Err(Error::sys("read", path, errno)),
+    }
+    for name in child_names(directory)? {
+        collect_processes(&directory.join(name), pids)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn child_names(directory: &Path) -> Result<Vec<String>, Error> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            return Err(Error::sys("list", directory, errno));
+        }
+    };
+    Ok(entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect())
+}
+
+/// Removes a directory and those below, trying again while it is busy.
+fn remove_directory(directory: &Path, started: Instant, patience: Duration) -> Result<(), Error> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match rustix::fs::rmdir(directory) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) => {
+                // Either a process or a cgroup is in it; a container may have made some.
+                for name in child_names(directory)? {
+                    remove_directory(&directory.join(name), started, patience)?;
+                }
+                match rustix::fs::rmdir(directory) {
+                    Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                    Err(_) if started.elapsed() >= patience => {
+                        return Err(Error::Busy {
+                            operation: "rmdir",
+                            path: directory.to_owned(),
+                            waited_ms: started.elapsed().as_millis(),
+                        });
+                    }
+                    Err(_) => {
+                        std::thread::sleep(pause);
+                        pause = (pause * 2).min(Duration::from_millis(20));
+                    }
+                }
+            }
+            Err(errno) => return Err(Error::sys("rmdir", directory, errno)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_climb_or_name_the_root_are_refused() {
+        for bad in ["", "/", "a/../b", "a//b", "./a", "a/..", "a\nb"] {
+            assert!(checked(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(checked("/containeros/x/").unwrap(), "containeros/x");
+    }
+}

@@ -1,0 +1,162 @@
+//! The error of this crate.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+/// Why something about a cgroup could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No cgroup hierarchy is mounted, or a needed one is not.
+    #[error("find cgroups: {reason}")]
+    NotMounted {
+        /// What is missing.
+        reason: String,
+    },
+    /// The cgroup does not exist in any hierarchy.
+    #[error("open cgroup {path}: does not exist")]
+    NotFound {
+        /// Path from the root of the hierarchies.
+        path: String,
+    },
+    /// The kernel, or the way it was set up, does not offer what was asked for.
+    #[error("set {what} to {value}: {reason}")]
+    NotSupported {
+        /// The file or the limit.
+        what: String,
+        /// The value asked for.
+        value: String,
+        /// What is missing.
+        reason: String,
+        /// What would make it work.
+        hint: String,
+    },
+    /// A value that cannot be meant.
+    #[error("set {what} to {value}: {reason}")]
+    Invalid {
+        /// The limit.
+        what: String,
+        /// The value given.
+        value: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// A system call about a cgroup file or directory.
+    #[error("{operation} {}{}: {}", .path.display(), of_value(.value.as_ref()), words(*.errno))]
+    Sys {
+        /// What was done: `write`, `read`, `mkdir`, …
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The value written.
+        value: Option<String>,
+        /// The kernel's answer.
+        errno: Errno,
+        /// What would help, if known.
+        hint: Option<String>,
+    },
+    /// Processes remained until the deadline.
+    #[error("{operation} {}: still busy after {waited_ms} ms", .path.display())]
+    Busy {
+        /// What was done.
+        operation: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// How long it was tried, in milliseconds.
+        waited_ms: u128,
+    },
+}
+
+fn of_value(value: Option<&String>) -> String {
+    value.map_or_else(String::new, |value| format!(" ({value:?})"))
+}
+
+/// The errno in words, lower case, without its number.
+fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
+}
+
+impl Error {
+    /// What would help, in one sentence.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::NotSupported { hint, .. } => Some(hint),
+            Self::Sys { hint, .. } => hint.as_deref(),
+            Self::NotMounted { .. } => {
+                Some("mount the cgroup file systems, for example through systemd or cgroupfs-mount")
+            }
+            Self::Busy { .. } => {
+                Some("a process in it cannot be ended: look at its state in /proc/PID/status")
+            }
+            Self::NotFound { .. } | Self::Invalid { .. } => None,
+        }
+    }
+
+    /// The kernel's answer, when a system call is the cause.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Sys { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// True when the request, not the machine, is at fault: a value refused by us or by the kernel, or not on offer here.
+    pub fn is_invalid_request(&self) -> bool {
+        match self {
+            Self::Invalid { .. } | Self::NotSupported { .. } => true,
+            Self::Sys {
+                operation: "write",
+                errno,
+                ..
+            } => matches!(
+                *errno,
+                Errno::INVAL | Errno::RANGE | Errno::BUSY | Errno::NOSPC | Errno::NODEV
+            ),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn sys(operation: &'static str, path: impl Into<PathBuf>, errno: Errno) -> Self {
+        Self::Sys {
+            operation,
+            path: path.into(),
+            value: None,
+            errno,
+            hint: None,
+        }
+    }
+
+    pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Sys { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_names_file_value_and_errno_in_words() {
+        let error = Error::Sys {
+            operation: "write",
+            path: "/sys/fs/cgroup/memory/x/memory.limit_in_bytes".into(),
+            value: Some("1".into()),
+            errno: Errno::BUSY,
+            hint: None,
+        };
+        assert_eq!(
+            error.to_string(),
+            "write /sys/fs/cgroup/memory/x/memory.limit_in_bytes (\"1\"): device or resource busy"
+        );
+        assert!(error.is_invalid_request());
+    }
+}

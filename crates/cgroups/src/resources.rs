@@ -1,0 +1,402 @@
+//! Limits, in the terms of the runtime-spec, and their writing.
+//!
+//! [`Resources`] mirrors `linux.resources` (without devices, which are [`crate::devices`]). Each limit goes to the
+//! hierarchy that its controller is in, as v1 or as v2 wants it; `v1` and `v2` hold the two sets of files.
+//! Source: runtime-spec config-linux.md (Control groups).
+
+mod convert;
+mod v1;
+mod v2;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+pub use convert::{block_io_weight_to_io, shares_to_weight};
+
+use crate::cgroup::Directory;
+use crate::layout::Controller;
+use crate::{Cgroup, Error, file};
+
+/// What a cgroup may use. Absent means: leave as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Memory and swap.
+    pub memory: Memory,
+    /// CPU time and placement.
+    pub cpu: Cpu,
+    /// Most processes and threads together; 0 or less for no limit.
+    pub pids: Option<i64>,
+    /// Block devices.
+    pub block_io: BlockIo,
+    /// Huge pages, each size by itself.
+    pub hugepages: Vec<HugepageLimit>,
+    /// Class of network packets and their priorities.
+    pub network: Network,
+    /// Files of v2 with the values to write, as they are.
+    pub unified: BTreeMap<String, String>,
+}
+
+/// Memory limits in bytes; -1 for no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Most memory.
+    pub limit_bytes: Option<i64>,
+    /// Memory that is taken from it last, when the machine runs short.
+    pub reservation_bytes: Option<i64>,
+    /// Most memory **and** swap together.
+    pub limit_with_swap_bytes: Option<i64>,
+    /// Most memory of TCP buffers; v1 only.
+    pub kernel_tcp_bytes: Option<i64>,
+    /// How readily pages go to swap, 0 to 100; v1 only.
+    pub swappiness: Option<u64>,
+    /// Processes wait for memory instead of being killed; v1 only.
+    pub disable_oom_killer: Option<bool>,
+    /// Refuse a limit below what is in use, instead of taking memory back or killing.
+    pub check_before_update: bool,
+}
+
+/// CPU limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cpu {
+    /// Share of CPU time when others want it too, as v1 counts: 2 to 262144, 1024 by default.
+    pub shares: Option<u64>,
+    /// Most CPU time in each period, in microseconds; 0 or less for no limit.
+    pub quota_us: Option<i64>,
+    /// Length of a period in microseconds; 100,000 by default.
+    pub period_us: Option<u64>,
+    /// Unused quota that may be saved up, in microseconds.
+    pub burst_us: Option<u64>,
+    /// Realtime scheduling: time in each realtime period, in microseconds; v1 only.
+    pub realtime_runtime_us: Option<i64>,
+    /// Length of the realtime period, in microseconds; v1 only.
+    pub realtime_period_us: Option<u64>,
+    /// CPUs it may run on: `0-2,5`.
+    pub cpus: Option<String>,
+    /// Memory nodes it may take memory from.
+    pub mems: Option<String>,
+    /// Runs only when nothing else wants to (1).
+    pub idle: Option<i64>,
+}
+
+/// Limits of block devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockIo {
+    /// Share of device time, 10 to 1000.
+    pub weight: Option<u16>,
+    /// The same for one device.
+    pub weight_devices: Vec<DeviceRate>,
+    /// Most bytes read in a second.
+    pub read_bytes_per_second: Vec<DeviceRate>,
+    /// Most bytes written in a second.
+    pub write_bytes_per_second: Vec<DeviceRate>,
+    /// Most reads in a second.
+    pub read_operations_per_second: Vec<DeviceRate>,
+    /// Most writes in a second.
+    pub write_operations_per_second: Vec<DeviceRate>,
+}
+
+/// A number for one block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRate {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// The rate or weight; 0 takes the limit away.
+    pub rate: u64,
+}
+
+/// A limit of huge pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HugepageLimit {
+    /// As the kernel writes it: `2MB`, `1GB`, `64KB`.
+    pub page_size: String,
+    /// In bytes.
+    pub limit_bytes: u64,
+}
+
+/// Marks for network packets; v1 only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// `net_cls.classid`.
+    pub class_id: Option<u32>,
+    /// Interface name and priority, for `net_prio.ifpriomap`.
+    pub priorities: Vec<(String, u32)>,
+}
+
+/// One value for one file of one controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    controller: Controller,
+    file: String,
+    value: String,
+}
+
+impl Setting {
+    fn new(controller: Controller, file: impl Into<String>, value: impl ToString) -> Self {
+        Self {
+            controller,
+            file: file.into(),
+            value: value.to_string(),
+        }
+    }
+}
+
+impl Cgroup {
+    /// Sets limits. On an error some may be set already; a new container is then removed anyway.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for values that contradict each other, [`Error::NotSupported`] for a limit that this kernel, or
+    /// its cgroup version, does not have, [`Error::Sys`] when the kernel refuses a value.
+    pub fn apply(&self, resources: &Resources) -> Result<(), Error> {
+        check(resources)?;
+        for controller in Controller::ALL {
+            let wanted = is_wanted(resources, controller);
+            if !wanted {
+                continue;
+            }
+            let Some(directory) = self.directory_of(controller) else {
+                return Err(self.missing(resources, controller));
+            };
+            if directory.v2 {
+                v2::apply(directory, resources, controller)?;
+            } else {
+                v1::apply(directory, resources, controller)?;
+            }
+        }
+        self.apply_unified(&resources.unified)
+    }
+
+    fn missing(&self, resources: &Resources, controller: Controller) -> Error {
+        // Any limit of it will do to say what was asked for.
+        let (what, value) = v2::settings(resources, controller)
+            .ok()
+            .unwrap_or_else(|| v1::settings(resources, controller))
+            .into_iter()
+            .next()
+            .map_or_else(
+                || (controller.name().to_owned(), "a limit".to_owned()),
+                |setting| (setting.file, setting.value),
+            );
+        let v2_parent = self.v2_directory().and_then(Path::parent);
+        let hint = match (controller, v2_parent) {
+            (Controller::Memory, None) => "boot the kernel with cgroup_enable=memory".to_owned(),
+            (_, Some(parent)) => format!(
+                "enable it in cgroup.subtree_control of {} and of its parents, or leave the limit out",
+                parent.display()
+            ),
+            (_, None) => format!(
+                "mount the v1 hierarchy of {}, or leave the limit out",
+                controller.name()
+            ),
+        };
+        Error::NotSupported {
+            what,
+            value,
+            reason: format!(
+                "the cgroup controller {} is not available here",
+                controller.name()
+            ),
+            hint,
+        }
+    }
+
+    fn apply_unified(&self, unified: &BTreeMap<String, String>) -> Result<(), Error> {
+        for (name, value) in unified {
+            let refuse = |reason: String, hint: &str| Error::NotSupported {
+                what: name.clone(),
+                value: value.clone(),
+                reason,
+                hint: hint.to_owned(),
+            };
+            if name.contains('/') || !name.contains('.') {
+                return Err(Error::Invalid {
+                    what: name.clone(),
+                    value: value.clone(),
+                    reason: "is not the name of a cgroup v2 file".into(),
+                });
+            }
+            let Some(directory) = self.v2_directory() else {
+                return Err(refuse(
+                    "cgroup v2 is not mounted".into(),
+                    "use the limit's own setting, which works on v1 too",
+                ));
+            };
+            let path = directory.join(name);
+            match file::write(&path, value) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => {
+                    let controller = name.split('.').next().unwrap_or_default();
+                    return Err(refuse(
+                        format!("{} does not exist", path.display()),
+                        &format!("enable the controller {controller} for this cgroup, on v2"),
+                    ));
+                }
+                Err(errno) => return Err(write_error(&path, value, errno)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_wanted(resources: &Resources, controller: Controller) -> bool {
+    let Resources {
+        memory,
+        cpu,
+        block_io,
+        network,
+        ..
+    } = resources;
+    match controller {
+        Controller::Memory => {
+            memory.limit_bytes.is_some()
+                || memory.reservation_bytes.is_some()
+                || memory.limit_with_swap_bytes.is_some()
+                || memory.kernel_tcp_bytes.is_some()
+                || memory.swappiness.is_some()
+                || memory.disable_oom_killer == Some(true)
+        }
+        Controller::Cpu => {
+            cpu.shares.is_some_and(|shares| shares != 0)
+                || cpu.quota_us.is_some()
+                || cpu.period_us.is_some_and(|period| period != 0)
+                || cpu.burst_us.is_some()
+                || cpu.realtime_runtime_us.is_some()
+                || cpu.realtime_period_us.is_some()
+                || cpu.idle.is_some()
+        }
+        Controller::Cpuset => [&cpu.cpus, &cpu.mems]
+            .iter()
+            .any(|list| list.as_ref().is_some_and(|list| !list.is_empty())),
+        Controller::Pids => resources.pids.is_some(),
+        Controller::Io => *block_io != BlockIo::default(),
+        Controller::Hugetlb => !resources.hugepages.is_empty(),
+        Controller::NetCls => network.class_id.is_some(),
+        Controller::NetPrio => !network.priorities.is_empty(),
+        _ => false,
+    }
+}
+
+/// What no kernel would take, said in the words of who asked.
+fn check(resources: &Resources) -> Result<(), Error> {
+    let invalid = |what: &str, value: String, reason: &str| {
+        Err(Error::Invalid {
+            what: what.to_owned(),
+            value,
+            reason: reason.to_owned(),
+        })
+    };
+    let memory = &resources.memory;
+    match (memory.limit_bytes, memory.limit_with_swap_bytes) {
+        (Some(limit), Some(both)) if limit > 0 && both > 0 && both < limit => {
+            return invalid(
+                "memory and swap",
+                both.to_string(),
+                "must not be less than the memory limit",
+            );
+        }
+        (Some(-1), Some(both)) if both > 0 => {
+            return invalid(
+                "memory and swap",
+                both.to_string(),
+                "needs a memory limit too",
+            );
+        }
+        _ => {}
+    }
+    for (what, list) in [
+        ("cpuset.cpus", &resources.cpu.cpus),
+        ("cpuset.mems", &resources.cpu.mems),
+    ] {
+        if let Some(list) = list
+            && crate::parse::number_list(list).is_none()
+        {
+            return invalid(what, format!("{list:?}"), "is not a list such as 0-2,5");
+        }
+    }
+    if let Some(weight) = resources.block_io.weight
+        && weight != 0
+        && !(10..=1000).contains(&weight)
+    {
+        return invalid(
+            "block I/O weight",
+            weight.to_string(),
+            "must be from 10 to 1000",
+        );
+    }
+    Ok(())
+}
+
+/// Writes a setting; a file that is not there is a limit that this kernel does not have.
+fn set(directory: &Directory, setting: &Setting, missing_hint: &str) -> Result<(), Error> {
+    let path = directory.path.join(&setting.file);
+    match file::write(&path, &setting.value) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT) => Err(Error::NotSupported {
+            what: setting.file.clone(),
+            value: setting.value.clone(),
+            reason: format!(
+                "this kernel has no such file for controller {}",
+                setting.controller.name()
+            ),
+            hint: missing_hint.to_owned(),
+        }),
+        Err(errno) => Err(write_error(&path, &setting.value, errno)),
+    }
+}
+
+fn write_error(path: &Path, value: &str, errno: Errno) -> Error {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let hint = match errno {
+        Errno::BUSY if name.starts_with("memory.") => {
+            "more than that is in use now: free memory first, or choose a higher limit"
+        }
+        Errno::INVAL if name.starts_with("memory.memsw") => {
+            "memory and swap together must not be less than the memory limit"
+        }
+        Errno::INVAL if name == "memory.limit_in_bytes" => {
+            "the memory limit must not be above memory and swap together: raise that too"
+        }
+        Errno::INVAL if name.starts_with("cpu.") => {
+            "the kernel takes quotas from 1 ms up and periods from 1 ms to 1 s, and no more than the parent has"
+        }
+        Errno::NODEV if name.contains("blkio") || name.starts_with("io.") => {
+            "no block device has this number: see lsblk; limits are set on whole disks, not partitions"
+        }
+        Errno::RANGE | Errno::INVAL | Errno::ACCESS | Errno::NOSPC
+            if name.starts_with("cpuset.") =>
+        {
+            "only CPUs and memory nodes that exist, are online and are given to the parent can be chosen"
+        }
+        _ => "the kernel does not take this value",
+    };
+    Error::Sys {
+        operation: "write",
+        path: path.to_owned(),
+        value: Some(value.to_owned()),
+        errno,
+        hint: Some(hint.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_are_refused_before_anything_is_written() {
+        let mut resources = Resources::default();
+        resources.memory.limit_bytes = Some(64 << 20);
+        resources.memory.limit_with_swap_bytes = Some(32 << 20);
+        assert!(check(&resources).is_err());
+        resources.memory.limit_with_swap_bytes = Some(-1);
+        assert!(check(&resources).is_ok());
+        resources.cpu.cpus = Some("x".into());
+        assert!(check(&resources).is_err());
+    }
+}
