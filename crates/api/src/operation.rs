@@ -1,0 +1,269 @@
+//! The table of routes: what there is, who may call it, what it takes and answers.
+//!
+//! An entry without a permission does not compile, and the server matches over [`OperationId`] without a wildcard, so an
+//! entry without a handler does not compile either.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::{LoginRequest, Me, Role, SessionStatus, SetupRequest},
+    capability::Capabilities,
+    compare::{CompareRequest, CompareResult, CompareStarted},
+    container::{
+        BulkRequest, BulkResult, ContainerCreateRequest, ContainerCreated, ContainerDetail,
+        ContainerPreviewRequest, ContainerRemoveRequest, ContainerSummary, ContainerUpdateRequest,
+        KillRequest, RawInspect, RenameRequest, RevealRequest, Revealed, StopRequest, Top,
+    },
+    engine::{DiskUsage, EngineEvent, EngineInfo},
+    host::{HostFigures, HostHistory},
+    image::{ImageDetail, ImagePreviewRequest, ImageRemoveRequest, ImageSummary, PullRequest},
+    inside::Inside,
+    job::Job,
+    live::Items,
+    log::{LogDownloadQuery, LogPage, LogQuery},
+    network::NetworkSummary,
+    openapi::{SchemaOf, schema_of},
+    preview::Preview,
+    revision::Written,
+    stats::{HistoryQuery, StatsHistory},
+    volume::{
+        VolumeCreateRequest, VolumeDetail, VolumePreviewRequest, VolumeRemoveRequest, VolumeSummary,
+    },
+};
+
+/// Where all paths of [`OPERATIONS`] begin.
+pub const BASE_PATH: &str = "/api/v1";
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Anyone who reaches the server.
+    Public,
+    /// Who is signed in.
+    Read,
+    /// Operators and administrators.
+    Operate,
+    /// Administrators.
+    Admin,
+}
+
+impl Permission {
+    /// Tells whether someone with `role`, or nobody, may call.
+    pub fn allows(self, role: Option<Role>) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Read => role.is_some(),
+            Self::Operate => role.is_some_and(|role| role >= Role::Operator),
+            Self::Admin => role == Some(Role::Admin),
+        }
+    }
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Acts or makes.
+    Post,
+    /// Changes.
+    Patch,
+}
+
+/// What comes back when it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// 200 with JSON.
+    Ok,
+    /// 201 with JSON.
+    Created,
+    /// 202 with JSON: a job that goes on.
+    Accepted,
+    /// 204.
+    Nothing,
+    /// 200 with `text/plain` as a file.
+    Download,
+    /// 101: a WebSocket.
+    Upgrade,
+}
+
+/// One entry of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name.
+    pub id: OperationId,
+    /// Its name as text: `operationId` of the document.
+    pub name: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The path behind [`BASE_PATH`], with `{parameters}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub permission: Permission,
+    /// The group it belongs to.
+    pub tag: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Query parameters.
+    pub query: SchemaOf,
+    /// Body of the request.
+    pub body: SchemaOf,
+    /// Kind of answer.
+    pub answer: Answer,
+    /// Body of the answer.
+    pub answer_body: SchemaOf,
+}
+
+impl Operation {
+    /// It changes something: it is audited and demands the page's own origin.
+    pub fn mutates(&self) -> bool {
+        self.method != Method::Get
+    }
+}
+
+macro_rules! operations {
+    ($($tag:literal { $($id:ident $method:ident $path:literal $permission:ident ($query:ty, $body:ty) $answer:ident $answer_body:ty, $summary:literal;)+ })+) => {
+        /// The names of all operations.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum OperationId {
+            $($(#[doc = $summary] $id,)+)+
+        }
+
+        /// All operations.
+        pub const OPERATIONS: &[Operation] = &[
+            $($(Operation {
+                id: OperationId::$id,
+                name: stringify!($id),
+                method: Method::$method,
+                path: $path,
+                permission: Permission::$permission,
+                tag: $tag,
+                summary: $summary,
+                query: schema_of::<$query>,
+                body: schema_of::<$body>,
+                answer: Answer::$answer,
+                answer_body: schema_of::<$answer_body>,
+            },)+)+
+        ];
+    };
+}
+
+operations! {
+    "auth" {
+        SessionStatus Get "/auth/session" Public ((), ()) Ok SessionStatus, "Tells whether set-up is due and who is signed in.";
+        Setup Post "/auth/setup" Public ((), SetupRequest) Created Me, "Creates the first administrator with the one-time token and signs in.";
+        Login Post "/auth/login" Public ((), LoginRequest) Ok Me, "Signs in.";
+        Logout Post "/auth/logout" Public ((), ()) Nothing (), "Signs out.";
+    }
+    "system" {
+        Capabilities Get "/capabilities" Read ((), ()) Ok Capabilities, "Tells what works here, what does not, why, and what would make it work.";
+        EngineList Get "/engines" Read ((), ()) Ok Items<EngineInfo>, "Lists the engines with their state.";
+        EngineGet Get "/engines/{engine}" Read ((), ()) Ok EngineInfo, "Tells about one engine.";
+        EngineEvents Get "/engines/{engine}/events" Read ((), ()) Ok Items<EngineEvent>, "Lists the newest events of an engine, oldest first.";
+        EngineDiskUsage Get "/engines/{engine}/disk-usage" Read ((), ()) Ok DiskUsage, "Measures the disk that an engine uses; may take seconds.";
+        HostFigures Get "/host" Read ((), ()) Ok HostFigures, "Tells the newest figures of the server's machine.";
+        HostHistory Get "/host/history" Read (HistoryQuery, ()) Ok HostHistory, "Tells the figures of the server's machine over a time range.";
+        Live Get "/live" Read ((), ()) Upgrade (), "Opens the live socket.";
+    }
+    "jobs" {
+        JobList Get "/jobs" Read ((), ()) Ok Items<Job>, "Lists jobs, newest first.";
+        JobGet Get "/jobs/{job}" Read ((), ()) Ok Job, "Tells about one job.";
+        JobCancel Post "/jobs/{job}/cancel" Operate ((), ()) Ok Written, "Cancels a job.";
+    }
+    "containers" {
+        ContainerList Get "/engines/{engine}/containers" Read ((), ()) Ok Items<ContainerSummary>, "Lists all containers of an engine.";
+        ContainerCreate Post "/engines/{engine}/containers" Operate ((), ContainerCreateRequest) Created ContainerCreated, "Makes a container and starts it when asked.";
+        ContainerActions Post "/engines/{engine}/containers/actions" Operate ((), BulkRequest) Ok BulkResult, "Does the same to several containers; each has its own result.";
+        ContainerPreview Post "/engines/{engine}/containers/preview" Operate ((), ContainerPreviewRequest) Ok Preview, "Tells what removing containers would do.";
+        ContainerGet Get "/engines/{engine}/containers/{container}" Read ((), ()) Ok ContainerDetail, "Tells all about a container.";
+        ContainerUpdate Patch "/engines/{engine}/containers/{container}" Operate ((), ContainerUpdateRequest) Ok Written, "Changes limits or the restart policy.";
+        ContainerInspect Get "/engines/{engine}/containers/{container}/inspect" Read ((), ()) Ok RawInspect, "Returns the engine's own inspect answer with secrets masked.";
+        ContainerReveal Post "/engines/{engine}/containers/{container}/reveal" Admin ((), RevealRequest) Ok Revealed, "Reveals one masked value; audited.";
+        ContainerStart Post "/engines/{engine}/containers/{container}/start" Operate ((), ()) Ok Written, "Starts a container.";
+        ContainerStop Post "/engines/{engine}/containers/{container}/stop" Operate ((), StopRequest) Ok Written, "Stops a container.";
+        ContainerRestart Post "/engines/{engine}/containers/{container}/restart" Operate ((), StopRequest) Ok Written, "Restarts a container.";
+        ContainerKill Post "/engines/{engine}/containers/{container}/kill" Operate ((), KillRequest) Ok Written, "Sends a signal to a container.";
+        ContainerPause Post "/engines/{engine}/containers/{container}/pause" Operate ((), ()) Ok Written, "Freezes a container.";
+        ContainerUnpause Post "/engines/{engine}/containers/{container}/unpause" Operate ((), ()) Ok Written, "Lets a frozen container go on.";
+        ContainerRename Post "/engines/{engine}/containers/{container}/rename" Operate ((), RenameRequest) Ok Written, "Gives a container another name.";
+        ContainerRemove Post "/engines/{engine}/containers/{container}/remove" Operate ((), ContainerRemoveRequest) Ok Written, "Removes the container that was previewed.";
+        ContainerTop Get "/engines/{engine}/containers/{container}/top" Read ((), ()) Ok Top, "Lists the processes of a container.";
+        ContainerLogs Get "/engines/{engine}/containers/{container}/logs" Read (LogQuery, ()) Ok LogPage, "Returns lines of a container's log.";
+        ContainerLogDownload Get "/engines/{engine}/containers/{container}/logs/download" Read (LogDownloadQuery, ()) Download (), "Downloads a container's log as text.";
+        ContainerHistory Get "/engines/{engine}/containers/{container}/stats" Read (HistoryQuery, ()) Ok StatsHistory, "Tells a container's figures over a time range, the newest last.";
+        ContainerInside Get "/engines/{engine}/containers/{container}/inside" Read ((), ()) Ok Inside, "Tells what a container is made of, from the live kernel.";
+    }
+    "images" {
+        ImageList Get "/engines/{engine}/images" Read ((), ()) Ok Items<ImageSummary>, "Lists all images of an engine.";
+        ImagePull Post "/engines/{engine}/images/pull" Operate ((), PullRequest) Accepted Job, "Pulls an image as a job.";
+        ImagePreview Post "/engines/{engine}/images/preview" Operate ((), ImagePreviewRequest) Ok Preview, "Tells what removing or pruning images would do.";
+        ImageRemove Post "/engines/{engine}/images/remove" Operate ((), ImageRemoveRequest) Ok BulkResult, "Removes the images that were previewed.";
+        ImageGet Get "/engines/{engine}/images/{image}" Read ((), ()) Ok ImageDetail, "Tells all about an image.";
+    }
+    "volumes" {
+        VolumeList Get "/engines/{engine}/volumes" Read ((), ()) Ok Items<VolumeSummary>, "Lists all volumes of an engine.";
+        VolumeCreate Post "/engines/{engine}/volumes" Operate ((), VolumeCreateRequest) Created VolumeDetail, "Makes a volume.";
+        VolumePreview Post "/engines/{engine}/volumes/preview" Operate ((), VolumePreviewRequest) Ok Preview, "Tells what removing volumes would do.";
+        VolumeRemove Post "/engines/{engine}/volumes/remove" Operate ((), VolumeRemoveRequest) Ok BulkResult, "Removes the volumes that were previewed.";
+        VolumeGet Get "/engines/{engine}/volumes/{volume}" Read ((), ()) Ok VolumeDetail, "Tells all about a volume.";
+    }
+    "networks" {
+        NetworkList Get "/engines/{engine}/networks" Read ((), ()) Ok Items<NetworkSummary>, "Lists all networks of an engine.";
+    }
+    "compare" {
+        CompareStart Post "/compare" Operate ((), CompareRequest) Accepted CompareStarted, "Runs the same on each engine, taking turns, as a job.";
+        CompareList Get "/compare" Read ((), ()) Ok Items<CompareResult>, "Lists comparisons, newest first.";
+        CompareGet Get "/compare/{comparison}" Read ((), ()) Ok CompareResult, "Tells about one comparison, also while it runs.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_method_and_path_occurs_once() {
+        let mut seen = HashSet::new();
+        for operation in OPERATIONS {
+            assert!(
+                seen.insert((operation.method, operation.path)),
+                "{}",
+                operation.name
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_public_is_only_sign_in() {
+        for operation in OPERATIONS {
+            assert_eq!(
+                operation.permission == Permission::Public,
+                operation.path.starts_with("/auth/"),
+                "{}",
+                operation.name
+            );
+        }
+    }
+
+    #[test]
+    fn viewers_change_nothing() {
+        for operation in OPERATIONS {
+            if operation.permission == Permission::Read {
+                assert!(!operation.mutates(), "{}", operation.name);
+            }
+        }
+    }
+
+    #[test]
+    fn roles_include_those_below() {
+        assert!(Permission::Read.allows(Some(Role::Viewer)));
+        assert!(!Permission::Read.allows(None));
+        assert!(!Permission::Operate.allows(Some(Role::Viewer)));
+        assert!(Permission::Operate.allows(Some(Role::Admin)));
+        assert!(!Permission::Admin.allows(Some(Role::Operator)));
+    }
+}
