@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::{
-    PartialSchema, ToSchema,
+    ToSchema,
     openapi::{
         ComponentsBuilder, ContentBuilder, HttpMethod, Info, License, OpenApi, OpenApiBuilder,
         Paths, Ref, RefOr, Required, ResponseBuilder, Schema,
