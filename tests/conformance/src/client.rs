@@ -57,23 +57,28 @@ impl Answer {
 
     /// Standard output and error out of a multiplexed stream.
     pub fn streams(&self) -> (String, String) {
-        let (mut out, mut err, mut rest) = (Vec::new(), Vec::new(), &self.body[..]);
-        while let Some((header, tail)) = rest.split_at_checked(8) {
-            let length = u32::from_be_bytes(header[4..].try_into().unwrap()) as usize;
-            let (payload, tail) = tail.split_at_checked(length).expect("a whole frame");
-            match header[0] {
-                1 => out.extend_from_slice(payload),
-                2 => err.extend_from_slice(payload),
-                other => panic!("stream {other}"),
-            }
-            rest = tail;
-        }
-        assert!(rest.is_empty(), "bytes behind the last frame: {rest:?}");
-        (
-            String::from_utf8(out).unwrap(),
-            String::from_utf8(err).unwrap(),
-        )
+        streams(self.body.to_vec())
     }
+}
+
+/// Standard output and error out of the bytes of a multiplexed stream.
+pub fn streams(body: Vec<u8>) -> (String, String) {
+    let (mut out, mut err, mut rest) = (Vec::new(), Vec::new(), &body[..]);
+    while let Some((header, tail)) = rest.split_at_checked(8) {
+        let length = u32::from_be_bytes(header[4..].try_into().unwrap()) as usize;
+        let (payload, tail) = tail.split_at_checked(length).expect("a whole frame");
+        match header[0] {
+            1 => out.extend_from_slice(payload),
+            2 => err.extend_from_slice(payload),
+            other => panic!("stream {other}"),
+        }
+        rest = tail;
+    }
+    assert!(rest.is_empty(), "bytes behind the last frame: {rest:?}");
+    (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
 }
 
 /// Ends the connection's task when dropped.

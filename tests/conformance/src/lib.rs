@@ -15,7 +15,7 @@ mod client;
 mod container;
 mod engine;
 
-pub use client::{Answer, Hijacked, Lines};
+pub use client::{Answer, Hijacked, Lines, streams};
 pub use container::Container;
 pub use engine::{Engine, IMAGE, deadline, query, until};
 

@@ -24,7 +24,8 @@ on_both! {
     async fn malformed_json_is_400(engine: &Engine) {
         for body in ["{", "[]", "{\"Image\": 5}", "nonsense"] {
             let answer = engine.send("POST", "/containers/create", "application/json", body.into()).await;
-            assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+            // dockerd before 24 says 500 here.
+            assert!([400, 500].contains(&answer.status), "{body}: {}", answer.text());
             assert!(!answer.message().is_empty(), "{body}");
         }
     }
@@ -39,9 +40,11 @@ on_both! {
     async fn path_tricks_in_ids_find_nothing(engine: &Engine) {
         for id in ["..%2F..%2Fversion", "%2e%2e", "x%00y", "a%3Fb", "..%2Fetc%2Fpasswd"] {
             let answer = engine.get(&format!("/containers/{id}/json")).await;
-            assert!([400, 404].contains(&answer.status), "{id}: {}", answer.text());
+            // dockerd redirects to the cleaned path.
+            assert!([301, 400, 404].contains(&answer.status), "{id}: {}", answer.text());
             let answer = engine.get(&format!("/volumes/{id}")).await;
-            assert!([400, 404].contains(&answer.status), "{id}: {}", answer.text());
+            // dockerd redirects to the cleaned path.
+            assert!([301, 400, 404].contains(&answer.status), "{id}: {}", answer.text());
         }
     }
 
@@ -78,7 +81,7 @@ on_both! {
 
     async fn a_directory_that_is_not_absolute_is_refused(engine: &Engine) {
         let answer = engine.post("/containers/create", json!({"Image": IMAGE, "Cmd": ["true"], "WorkingDir": "not/absolute"})).await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!([400, 500].contains(&answer.status), "{}", answer.text());
         let binds = json!({"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"Binds": ["/tmp:relative"]}});
         assert_eq!(engine.post("/containers/create", binds).await.status, 400);
     }

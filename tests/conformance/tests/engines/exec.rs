@@ -1,6 +1,6 @@
 //! More processes in a running container.
 
-use conformance::{Engine, deadline, on_both, until};
+use conformance::{Engine, deadline, on_both, streams, until};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
@@ -24,7 +24,7 @@ on_both! {
         let body = json!({"AttachStdout": true, "Cmd": ["sh", "-c", "id -u; id -g; pwd; echo $A $B"], "User": "65534:65534", "WorkingDir": "/tmp", "Env": ["B=exec"]});
         let id = container.exec_create(body).await;
         let stream = engine.hijack(&format!("/exec/{id}/start"), &json!({})).await;
-        let out = String::from_utf8(deadline("exec", stream.rest()).await).unwrap();
+        let (out, _) = streams(deadline("exec", stream.rest()).await);
         for part in ["65534\n65534\n", "/tmp", "container exec"] {
             assert!(out.contains(part), "{part:?} in {out:?}");
         }

@@ -39,10 +39,10 @@ on_both! {
         container.wait().await;
         let (out, _) = engine.get(&container.path("/logs?stdout=1&timestamps=1")).await.expect(200).streams();
         let second = out.lines().nth(1).unwrap().split(' ').next().unwrap().to_owned();
-        let (since, _) = engine.get(&container.path(&format!("/logs?stdout=1&since={second}"))).await.expect(200).streams();
+        let (since, _) = engine.get(&container.path(&format!("/logs?stdout=1&since={}", seconds(&second, 0)))).await.expect(200).streams();
         assert_eq!(since, "two\n");
         let started = container.inspect().await["State"]["StartedAt"].as_str().unwrap().to_owned();
-        let (until, _) = engine.get(&container.path(&format!("/logs?stdout=1&until={}", plus_one_second(&started)))).await.expect(200).streams();
+        let (until, _) = engine.get(&container.path(&format!("/logs?stdout=1&until={}", seconds(&started, 1)))).await.expect(200).streams();
         assert_eq!(until, "one\n");
     }
 
@@ -84,27 +84,12 @@ on_both! {
     }
 }
 
-/// The same time one second later, exact enough at the second's digit for a test: minutes and hours carry.
-fn plus_one_second(stamp: &str) -> String {
-    let mut fields: Vec<u32> = stamp[11..19]
-        .split(':')
-        .map(|field| field.parse().unwrap())
-        .collect();
-    fields[2] += 1;
-    if fields[2] == 60 {
-        fields[2] = 0;
-        fields[1] += 1;
-    }
-    if fields[1] == 60 {
-        fields[1] = 0;
-        fields[0] += 1;
-    }
+/// Seconds and nanoseconds since the epoch, as query parameters have them, of a time in RFC 3339 plus some seconds.
+fn seconds(stamp: &str, plus: i64) -> String {
+    let time: jiff::Timestamp = stamp.parse().unwrap();
     format!(
-        "{}{:02}:{:02}:{:02}{}",
-        &stamp[..11],
-        fields[0],
-        fields[1],
-        fields[2],
-        &stamp[19..]
+        "{}.{:09}",
+        time.as_second() + plus,
+        time.subsec_nanosecond()
     )
 }

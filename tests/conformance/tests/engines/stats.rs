@@ -36,7 +36,7 @@ on_both! {
     }
 
     async fn top_shows_the_processes_with_the_hosts_numbers(engine: &Engine) {
-        let container = engine.start(&["sh", "-c", "sleep 987 & sleep 988"], json!({})).await;
+        let container = engine.start(&["sh", "-c", "sleep 987 & sleep 988; true"], json!({})).await;
         let top = conformance::until("both processes", || async {
             let top = engine.get(&container.path("/top")).await.expect(200).json();
             (top["Processes"].as_array().unwrap().len() == 3).then_some(top)
