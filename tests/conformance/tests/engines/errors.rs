@@ -83,7 +83,8 @@ on_both! {
         let answer = engine.post("/containers/create", json!({"Image": IMAGE, "Cmd": ["true"], "WorkingDir": "not/absolute"})).await;
         assert!([400, 500].contains(&answer.status), "{}", answer.text());
         let binds = json!({"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"Binds": ["/tmp:relative"]}});
-        assert_eq!(engine.post("/containers/create", binds).await.status, 400);
+        let answer = engine.post("/containers/create", binds).await;
+        assert!([400, 500].contains(&answer.status), "{}", answer.text());
     }
 
     async fn an_unknown_path_is_404_with_a_message(engine: &Engine) {
