@@ -137,7 +137,7 @@ pub struct LogsArgs {
     /// The newest so many lines first; 500 when absent, at most 10,000.
     #[serde(default)]
     pub tail: Option<u32>,
-    /// Only lines after this time (RFC 3339 with nanoseconds): resumes without loss or doubles.
+    /// Only lines after this: the last [`LogBatch::cursor`] resumes without loss or doubles; a time (RFC 3339) works too.
     #[serde(default)]
     pub since: Option<String>,
 }
@@ -296,6 +296,8 @@ pub struct LogBatch {
     pub lines: Vec<LogLine>,
     /// The container started a new run after these lines.
     pub restarted: bool,
+    /// Where the reader stands after these lines: the `since` of a subscription that goes on here.
+    pub cursor: String,
 }
 
 #[cfg(test)]
@@ -325,7 +327,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_refused_or_read_without_panic(text in "\\PC{0,200}") {
-            let _ = serde_json::from_str::<ClientMessage>(&text);
+            drop(serde_json::from_str::<ClientMessage>(&text));
         }
     }
 }
