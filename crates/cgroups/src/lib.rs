@@ -17,14 +17,7 @@
 //!
 //! A limit that cannot be set is an error that names the controller, the file, the value and what would help, never silence.
 #![warn(clippy::indexing_slicing, clippy::as_conversions)]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::indexing_slicing,
-        clippy::as_conversions,
-        reason = "tests may panic"
-    )
-)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests may panic"))]
 #![cfg(target_os = "linux")]
 
 pub mod cgroup;
