@@ -21,7 +21,7 @@ test: setup-test build ## Everything: format, lints, unit, kernel, both engines,
 check: setup-build web/node_modules/.ready ## The quick loop: format, lints, types, unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --exclude conformance --lib --bins --locked --quiet
+	cargo test --workspace --exclude conformance --exclude bench --lib --bins --locked --quiet
 	cd web && npm run --silent check && npm run --silent test
 
 fmt: web/node_modules/.ready ## Format everything

@@ -91,7 +91,8 @@ impl Engine {
         }
     }
 
-    async fn tidy(&self) {
+    /// Removes every container, network and volume that bears the test's label.
+    pub async fn tidy(&self) {
         let filter = query(&json!({"label": [self.label()]}).to_string());
         for container in self
             .get(&format!("/containers/json?all=1&filters={filter}"))
