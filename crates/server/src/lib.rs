@@ -1,1 +1,4 @@
-//! The ContainerOS web server: sign-in, state mirror, sampler, history, live push, jobs.
+//! The web server: HTTP, sign-in, state mirror, sampler, live push, jobs.
+
+pub mod live;
+pub mod logs;

@@ -1,0 +1,17 @@
+//! The live socket: one per browser tab, many topics in it (UI.md, "Live protocol").
+
+mod feed;
+mod journal;
+mod ledger;
+mod pulse;
+mod socket;
+mod subscriptions;
+
+pub(crate) use feed::{Feed, Frame};
+pub use journal::Journal;
+pub use ledger::Ledger;
+pub use pulse::Pulse;
+pub(crate) use pulse::new_epoch;
+
+#[cfg(test)]
+mod tests;
