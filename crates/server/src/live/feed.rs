@@ -17,11 +17,19 @@ pub(crate) trait Feed: Send {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// The whole state.
-    Snap { epoch: Arc<str>, seq: u64, data: String },
+    Snap {
+        epoch: Arc<str>,
+        seq: u64,
+        data: String,
+    },
     /// What changed after `seq - 1`.
     Delta { seq: u64, data: String },
     /// So many lines were left out between these times.
-    Gap { dropped: u64, from: Option<String>, to: Option<String> },
+    Gap {
+        dropped: u64,
+        from: Option<String>,
+        to: Option<String>,
+    },
     /// Nothing more will come.
     End(String),
 }
@@ -33,8 +41,15 @@ impl Frame {
             Self::Snap { epoch, seq, data } => {
                 format!(r#"{{"t":"snap","id":{id},"epoch":"{epoch}","seq":{seq},"data":{data}}}"#)
             }
-            Self::Delta { seq, data } => format!(r#"{{"t":"delta","id":{id},"seq":{seq},"data":{data}}}"#),
-            Self::Gap { dropped, from, to } => message(&ServerMessage::Gap { id, dropped, from, to }),
+            Self::Delta { seq, data } => {
+                format!(r#"{{"t":"delta","id":{id},"seq":{seq},"data":{data}}}"#)
+            }
+            Self::Gap { dropped, from, to } => message(&ServerMessage::Gap {
+                id,
+                dropped,
+                from,
+                to,
+            }),
             Self::End(reason) => message(&ServerMessage::End { id, reason }),
         }
     }

@@ -38,7 +38,11 @@ struct State {
 impl Journal {
     /// An empty journal that marks `pulse` on each entry.
     pub fn new(pulse: Pulse) -> Self {
-        Self { epoch: new_epoch(), pulse, state: Arc::default() }
+        Self {
+            epoch: new_epoch(),
+            pulse,
+            state: Arc::default(),
+        }
     }
 
     /// Adds an event.
@@ -64,7 +68,10 @@ impl Journal {
     /// A subscription.
     pub(crate) fn feed(&self, from: Option<&Position>) -> JournalFeed {
         let last = from.filter(|p| *p.epoch == *self.epoch).map(|p| p.seq);
-        JournalFeed { journal: self.clone(), last }
+        JournalFeed {
+            journal: self.clone(),
+            last,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,20 +92,34 @@ impl Feed for JournalFeed {
         let state = journal.lock();
         let told = state.seq - u64::from(state.batch == Some(journal.pulse.batch()));
         let write = |wanted: &dyn Fn(u64) -> bool| {
-            let items: Vec<&str> =
-                state.entries.iter().filter(|(seq, _)| wanted(*seq)).map(|(_, json)| &**json).collect();
+            let items: Vec<&str> = state
+                .entries
+                .iter()
+                .filter(|(seq, _)| wanted(*seq))
+                .map(|(_, json)| &**json)
+                .collect();
             format!(r#"{{"events":[{}]}}"#, items.join(","))
         };
-        let Some(last) = self.last.filter(|last| *last >= state.floor && *last <= state.seq) else {
+        let Some(last) = self
+            .last
+            .filter(|last| *last >= state.floor && *last <= state.seq)
+        else {
             self.last = Some(told);
             let data = write(&|seq| seq <= told);
-            return Some(Frame::Snap { epoch: journal.epoch.clone(), seq: told, data });
+            return Some(Frame::Snap {
+                epoch: journal.epoch.clone(),
+                seq: told,
+                data,
+            });
         };
         if last >= told {
             return None;
         }
         let next = last + 1;
         self.last = Some(next);
-        Some(Frame::Delta { seq: next, data: write(&|seq| seq == next) })
+        Some(Frame::Delta {
+            seq: next,
+            data: write(&|seq| seq == next),
+        })
     }
 }

@@ -53,7 +53,11 @@ struct Entry {
 impl Ledger {
     /// An empty list that marks `pulse` on each change.
     pub fn new(pulse: Pulse) -> Self {
-        Self { epoch: new_epoch(), pulse, state: Arc::default() }
+        Self {
+            epoch: new_epoch(),
+            pulse,
+            state: Arc::default(),
+        }
     }
 
     /// Puts an item; nothing happens when it is as it was. Returns the position that includes it.
@@ -73,7 +77,10 @@ impl Ledger {
         T: Serialize + 'a,
         I: IntoIterator<Item = (&'a str, &'a T)>,
     {
-        let fresh: BTreeMap<&str, Arc<str>> = items.into_iter().map(|(id, item)| (id, to_json(item))).collect();
+        let fresh: BTreeMap<&str, Arc<str>> = items
+            .into_iter()
+            .map(|(id, item)| (id, to_json(item)))
+            .collect();
         self.change(|state, batch| {
             let gone: Vec<Arc<str>> = state
                 .entries
@@ -94,13 +101,19 @@ impl Ledger {
 
     /// Where the list stands.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch.to_string(), seq: self.lock().seq }
+        Position {
+            epoch: self.epoch.to_string(),
+            seq: self.lock().seq,
+        }
     }
 
     /// A subscription.
     pub(crate) fn feed(&self, from: Option<&Position>) -> LedgerFeed {
         let last = from.filter(|p| *p.epoch == *self.epoch).map(|p| p.seq);
-        LedgerFeed { ledger: self.clone(), last }
+        LedgerFeed {
+            ledger: self.clone(),
+            last,
+        }
     }
 
     fn change(&self, act: impl FnOnce(&mut State, u64) -> bool) -> Position {
@@ -111,7 +124,10 @@ impl Ledger {
         if changed {
             self.pulse.mark();
         }
-        Position { epoch: self.epoch.to_string(), seq }
+        Position {
+            epoch: self.epoch.to_string(),
+            seq,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,12 +146,22 @@ impl State {
     }
 
     fn put(&mut self, id: &str, json: Arc<str>, batch: u64) -> bool {
-        if self.entries.get(id).is_some_and(|old| old.json.as_deref() == Some(&*json)) {
+        if self
+            .entries
+            .get(id)
+            .is_some_and(|old| old.json.as_deref() == Some(&*json))
+        {
             return false;
         }
         let seq = self.next_seq(batch);
         let key: Arc<str> = id.into();
-        if let Some(old) = self.entries.insert(key.clone(), Entry { seq, json: Some(json) }) {
+        if let Some(old) = self.entries.insert(
+            key.clone(),
+            Entry {
+                seq,
+                json: Some(json),
+            },
+        ) {
             self.tombstones -= usize::from(old.json.is_none());
             self.by_seq.remove(&(old.seq, key.clone()));
         }
@@ -174,7 +200,9 @@ impl State {
 /// JSON text of a value of crate `api`.
 pub(super) fn to_json<T: Serialize + ?Sized>(item: &T) -> Arc<str> {
     // Only a map whose keys are not strings can fail to serialise; the types of crate api have none.
-    serde_json::to_string(item).unwrap_or_else(|_| "null".to_owned()).into()
+    serde_json::to_string(item)
+        .unwrap_or_else(|_| "null".to_owned())
+        .into()
 }
 
 /// One reader of a [`Ledger`].
@@ -197,21 +225,31 @@ impl Feed for LedgerFeed {
         let Some(last) = last else {
             // What the open batch holds is in the snapshot already and comes again with its delta: harmless.
             self.last = Some(told);
-            return Some(Frame::Snap { epoch: ledger.epoch.clone(), seq: told, data: state.snapshot() });
+            return Some(Frame::Snap {
+                epoch: ledger.epoch.clone(),
+                seq: told,
+                data: state.snapshot(),
+            });
         };
         if last >= told {
             return None;
         }
         let seq = last + 1;
         self.last = Some(seq);
-        Some(Frame::Delta { seq, data: state.delta(seq) })
+        Some(Frame::Delta {
+            seq,
+            data: state.delta(seq),
+        })
     }
 }
 
 impl State {
     fn snapshot(&self) -> String {
-        let mut items: Vec<(&str, &str)> =
-            self.entries.iter().filter_map(|(id, entry)| Some((&**id, entry.json.as_deref()?))).collect();
+        let mut items: Vec<(&str, &str)> = self
+            .entries
+            .iter()
+            .filter_map(|(id, entry)| Some((&**id, entry.json.as_deref()?)))
+            .collect();
         items.sort_unstable_by_key(|(id, _)| *id);
         let items: Vec<&str> = items.into_iter().map(|(_, json)| json).collect();
         format!(r#"{{"items":[{}]}}"#, items.join(","))
@@ -226,6 +264,10 @@ impl State {
                 None => remove.push(&**id),
             }
         }
-        format!(r#"{{"upsert":[{}],"remove":{}}}"#, upsert.join(","), to_json(&remove))
+        format!(
+            r#"{{"upsert":[{}],"remove":{}}}"#,
+            upsert.join(","),
+            to_json(&remove)
+        )
     }
 }

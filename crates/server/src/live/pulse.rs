@@ -32,7 +32,11 @@ struct Inner {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Arc::new(Inner { tick: AtomicU64::new(0), told: watch::Sender::new(0), marked: Notify::new() }))
+        Self(Arc::new(Inner {
+            tick: AtomicU64::new(0),
+            told: watch::Sender::new(0),
+            marked: Notify::new(),
+        }))
     }
 }
 

@@ -98,7 +98,11 @@ pub(crate) async fn serve<S, E, B>(
     let mut connection = Connection {
         backend,
         subscriptions: Subscriptions::default(),
-        outbox: Queue { frames, gauge, overflow: false },
+        outbox: Queue {
+            frames,
+            gauge,
+            overflow: false,
+        },
     };
     let close = tokio::select! {
         close = connection.run(&mut stream, greeting, &pulse, &shutdown) => close,
@@ -106,7 +110,10 @@ pub(crate) async fn serve<S, E, B>(
         _ = writer.join_next() => return,
     };
     if let Some((code, reason)) = close {
-        let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let frame = Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        }));
         // A full queue means a slow client, who gets the bare end of the connection.
         drop(connection.outbox.frames.try_send(frame));
     }
@@ -189,20 +196,25 @@ impl<B: Backend> Connection<B> {
     }
 
     fn pump(&mut self) -> bool {
-        self.subscriptions.pump(&mut self.outbox, std::time::Instant::now())
+        self.subscriptions
+            .pump(&mut self.outbox, std::time::Instant::now())
     }
 
     async fn take(&mut self, text: &str) {
         match serde_json::from_str(text) {
             Err(error) => {
-                let problem = self.backend.problem(ProblemCode::Malformed, format!("read the message: {error}"));
+                let problem = self
+                    .backend
+                    .problem(ProblemCode::Malformed, format!("read the message: {error}"));
                 self.refuse(None, problem);
             }
             Ok(ClientMessage::Ping) => self.outbox.put(message(&ServerMessage::Pong)),
             Ok(ClientMessage::Pong) => {}
             Ok(ClientMessage::Unsub { id }) => self.subscriptions.close(id),
             Ok(ClientMessage::Credit { id, bytes }) => self.subscriptions.credit(id, bytes),
-            Ok(ClientMessage::Sub(Subscribe { id, .. })) if !self.subscriptions.has_room_for(id) => {
+            Ok(ClientMessage::Sub(Subscribe { id, .. }))
+                if !self.subscriptions.has_room_for(id) =>
+            {
                 let detail = format!("one socket holds at most {MAX_SUBSCRIPTIONS} subscriptions");
                 let problem = self.backend.problem(ProblemCode::RateLimited, detail);
                 self.refuse(Some(id), problem);
@@ -218,7 +230,8 @@ impl<B: Backend> Connection<B> {
     }
 
     fn refuse(&mut self, id: Option<u32>, problem: Problem) {
-        self.outbox.put(message(&ServerMessage::Err { id, problem }));
+        self.outbox
+            .put(message(&ServerMessage::Err { id, problem }));
     }
 }
 
@@ -273,13 +286,26 @@ where
     S: Sink<Message, Error = E> + Unpin,
 {
     while let Some(frame) = queue.recv().await {
-        let size = if let Message::Text(text) = &frame { text.len() } else { 0 };
+        let size = if let Message::Text(text) = &frame {
+            text.len()
+        } else {
+            0
+        };
         match tokio::time::timeout(STUCK, sink.send(frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {
-                let slow = CloseFrame { code: close_code::SLOW, reason: "slow".into() };
-                drop(tokio::time::timeout(Duration::from_secs(1), sink.send(Message::Close(Some(slow)))).await);
+                let slow = CloseFrame {
+                    code: close_code::SLOW,
+                    reason: "slow".into(),
+                };
+                drop(
+                    tokio::time::timeout(
+                        Duration::from_secs(1),
+                        sink.send(Message::Close(Some(slow))),
+                    )
+                    .await,
+                );
                 return;
             }
         }

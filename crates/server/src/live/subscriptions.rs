@@ -25,7 +25,9 @@ pub(crate) struct Subscriptions {
 
 impl std::fmt::Debug for Subscriptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscriptions").field("ids", &self.feeds.keys()).finish_non_exhaustive()
+        f.debug_struct("Subscriptions")
+            .field("ids", &self.feeds.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,14 +58,20 @@ impl Subscriptions {
     pub(crate) fn pump(&mut self, outbox: &mut dyn Outbox, now: Instant) -> bool {
         loop {
             let mut idle = true;
-            let turn: Vec<u32> =
-                self.feeds.range(self.next..).chain(self.feeds.range(..self.next)).map(|(id, _)| *id).collect();
+            let turn: Vec<u32> = self
+                .feeds
+                .range(self.next..)
+                .chain(self.feeds.range(..self.next))
+                .map(|(id, _)| *id)
+                .collect();
             for id in turn {
                 if !outbox.has_room() {
                     self.next = id;
                     return true;
                 }
-                let Some(frame) = self.feeds.get_mut(&id).and_then(|feed| feed.poll(now)) else { continue };
+                let Some(frame) = self.feeds.get_mut(&id).and_then(|feed| feed.poll(now)) else {
+                    continue;
+                };
                 idle = false;
                 if matches!(frame, Frame::End(_)) {
                     self.feeds.remove(&id);

@@ -25,14 +25,18 @@ impl Client {
     /// False: a number is missing.
     fn take(&mut self, text: &str) -> bool {
         match serde_json::from_str(text).unwrap() {
-            ServerMessage::Snap { epoch, seq, data, .. } => {
+            ServerMessage::Snap {
+                epoch, seq, data, ..
+            } => {
                 self.snaps += 1;
                 self.items.clear();
                 self.upsert(&data["items"]);
                 self.position = Some(Position { epoch, seq });
             }
             ServerMessage::Delta { seq, data, .. } => {
-                let Some(position) = &mut self.position else { return false };
+                let Some(position) = &mut self.position else {
+                    return false;
+                };
                 if seq != position.seq + 1 {
                     return false;
                 }
@@ -49,7 +53,10 @@ impl Client {
 
     fn upsert(&mut self, items: &serde_json::Value) {
         for item in items.as_array().unwrap() {
-            self.items.insert(item["id"].as_str().unwrap().to_owned(), item["value"].as_u64().unwrap());
+            self.items.insert(
+                item["id"].as_str().unwrap().to_owned(),
+                item["value"].as_u64().unwrap(),
+            );
         }
     }
 }
@@ -153,7 +160,10 @@ fn a_reader_that_resumes_gets_only_what_it_missed() {
     let pulse = Pulse::default();
     let ledger = Ledger::new(pulse.clone());
     let mut client = Client::default();
-    let mut outbox = Box { frames: VecDeque::new(), cap: 100 };
+    let mut outbox = Box {
+        frames: VecDeque::new(),
+        cap: 100,
+    };
     let mut subscriptions = Subscriptions::default();
     for id in 0..50 {
         ledger.upsert(&id.to_string(), &item(id, 0));
@@ -166,11 +176,17 @@ fn a_reader_that_resumes_gets_only_what_it_missed() {
     pulse.tick();
     ledger.remove("4");
     pulse.tick();
-    subscriptions.open(1, std::boxed::Box::new(ledger.feed(client.position.as_ref())));
+    subscriptions.open(
+        1,
+        std::boxed::Box::new(ledger.feed(client.position.as_ref())),
+    );
     subscriptions.pump(&mut outbox, Instant::now());
     assert_eq!(outbox.frames.len(), 2);
     assert!(outbox.frames.drain(..).all(|text| client.take(&text)));
-    assert_eq!((client.snaps, client.items.len(), client.items["3"]), (1, 49, 9));
+    assert_eq!(
+        (client.snaps, client.items.len(), client.items["3"]),
+        (1, 49, 9)
+    );
 }
 
 #[test]
@@ -178,9 +194,15 @@ fn another_epoch_gets_a_snapshot() {
     let pulse = Pulse::default();
     let ledger = Ledger::new(pulse);
     let mut client = Client::default();
-    let mut outbox = Box { frames: VecDeque::new(), cap: 100 };
+    let mut outbox = Box {
+        frames: VecDeque::new(),
+        cap: 100,
+    };
     let mut subscriptions = Subscriptions::default();
-    let stale = Position { epoch: "another".to_owned(), seq: 3 };
+    let stale = Position {
+        epoch: "another".to_owned(),
+        seq: 3,
+    };
     subscriptions.open(1, std::boxed::Box::new(ledger.feed(Some(&stale))));
     subscriptions.pump(&mut outbox, Instant::now());
     assert!(client.take(&outbox.frames.pop_front().unwrap()));

@@ -32,7 +32,12 @@ struct Place {
 impl Cursor {
     /// Covers every line up to and with `at_ns`.
     pub(crate) fn at(at_ns: i64) -> Self {
-        Self { places: [Some(Place { at_ns, seen: u32::MAX }); 2] }
+        Self {
+            places: [Some(Place {
+                at_ns,
+                seen: u32::MAX,
+            }); 2],
+        }
     }
 
     /// The reader has seen this line.
@@ -54,17 +59,29 @@ impl Cursor {
 
     /// Where to read from so that everything not covered is included, in whole seconds since 1970 (the engine's `since`).
     pub(crate) fn since_seconds(&self) -> i64 {
-        let latest = self.places.iter().flatten().map(|place| place.at_ns).max().unwrap_or(0);
-        latest.saturating_sub(SKEW_NS).max(0).div_euclid(1_000_000_000)
+        let latest = self
+            .places
+            .iter()
+            .flatten()
+            .map(|place| place.at_ns)
+            .max()
+            .unwrap_or(0);
+        latest
+            .saturating_sub(SKEW_NS)
+            .max(0)
+            .div_euclid(1_000_000_000)
     }
 
     /// Whether everything `other` has seen, this one has seen.
     pub(crate) fn includes(&self, other: &Self) -> bool {
-        self.places.iter().zip(&other.places).all(|(own, other)| match (own, other) {
-            (_, None) => true,
-            (None, Some(other)) => other.seen == 0,
-            (Some(own), Some(other)) => (own.at_ns, own.seen) >= (other.at_ns, other.seen),
-        })
+        self.places
+            .iter()
+            .zip(&other.places)
+            .all(|(own, other)| match (own, other) {
+                (_, None) => true,
+                (None, Some(other)) => other.seen == 0,
+                (Some(own), Some(other)) => (own.at_ns, own.seen) >= (other.at_ns, other.seen),
+            })
     }
 }
 
@@ -78,7 +95,10 @@ pub(crate) struct Replay {
 impl Replay {
     /// Continues after `from`.
     pub(crate) fn after(from: Cursor) -> Self {
-        Self { from, counted: [0; 2] }
+        Self {
+            from,
+            counted: [0; 2],
+        }
     }
 
     /// Whether this line is new. Call once per line, in the log's order.
@@ -123,12 +143,17 @@ impl FromStr for Cursor {
     /// Reads a cursor's text, or a time: then everything up to and with it is covered.
     fn from_str(text: &str) -> Result<Self, BadCursor> {
         if let Ok(time) = text.parse::<jiff::Timestamp>() {
-            return Ok(Self::at(i64::try_from(time.as_nanosecond()).or(Err(BadCursor))?));
+            return Ok(Self::at(
+                i64::try_from(time.as_nanosecond()).or(Err(BadCursor))?,
+            ));
         }
         let mut cursor = Self::default();
         let mut rest = text;
         while let Some(name) = rest.chars().next() {
-            let i = ["o", "e"].iter().position(|n| n.starts_with(name)).ok_or(BadCursor)?;
+            let i = ["o", "e"]
+                .iter()
+                .position(|n| n.starts_with(name))
+                .ok_or(BadCursor)?;
             rest = &rest[1..];
             let end = rest.find(['o', 'e']).unwrap_or(rest.len());
             let (at, seen) = rest[..end].split_once('.').ok_or(BadCursor)?;

@@ -89,7 +89,12 @@ impl Log {
 impl Feeds {
     /// No logs yet; upstream readers run in `tasks` until `stop`.
     pub fn new(pulse: Pulse, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self(Arc::new(Inner { pulse, stop, tasks, open: Mutex::default() }))
+        Self(Arc::new(Inner {
+            pulse,
+            stop,
+            tasks,
+            open: Mutex::default(),
+        }))
     }
 
     /// The engine says that this container started: a log that waits for that goes on at once.
@@ -111,16 +116,35 @@ impl Feeds {
         key: Key,
         tail: Option<u32>,
         since: Option<Cursor>,
-        from: Option<Position>,
+        from: Option<&Position>,
     ) -> LogFeed {
         let mut open = self.lock();
         let log = open.entry(key.clone()).or_insert_with(|| {
             let ring = Ring::new(self.0.pulse.clone(), since.unwrap_or_default());
-            let state = State { ring, ready: false, ended: None, readers: HashMap::new(), next_reader: 0 };
-            let log = Arc::new(Log { state: Mutex::new(state), stirred: Notify::new(), poked: Notify::new() });
-            let upstream = Upstream { docker, id: key.1.clone(), log: log.clone(), since, tail: tail.unwrap_or(TAIL) };
+            let state = State {
+                ring,
+                ready: false,
+                ended: None,
+                readers: HashMap::new(),
+                next_reader: 0,
+            };
+            let log = Arc::new(Log {
+                state: Mutex::new(state),
+                stirred: Notify::new(),
+                poked: Notify::new(),
+            });
+            let upstream = Upstream {
+                docker,
+                id: key.1.clone(),
+                log: log.clone(),
+                since,
+                tail: tail.unwrap_or(TAIL),
+            };
             let (feeds, stop) = (Arc::downgrade(&self.0), self.0.stop.clone());
-            let leave = { let log = log.clone(); move || Inner::leave(&feeds, &key, &log) };
+            let leave = {
+                let log = log.clone();
+                move || Inner::leave(&feeds, &key, &log)
+            };
             self.0.tasks.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -133,12 +157,23 @@ impl Feeds {
         let mut state = log.lock();
         let reader = state.next_reader;
         state.next_reader += 1;
-        let last = from.filter(|p| *p.epoch == *state.ring.epoch).map(|p| p.seq);
+        let last = from
+            .filter(|p| *p.epoch == *state.ring.epoch)
+            .map(|p| p.seq);
         let floor = state.ring.floor();
         state.readers.insert(reader, last.unwrap_or(floor));
         drop(state);
         let tail = tail.unwrap_or(TAIL).min(MAX_TAIL);
-        LogFeed { log, reader, last, since, tail, credit: i128::from(CREDIT_BYTES), over: false, seen: 0 }
+        LogFeed {
+            log,
+            reader,
+            last,
+            since,
+            tail,
+            credit: i128::from(CREDIT_BYTES),
+            over: false,
+            seen: 0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Log>>> {
@@ -150,7 +185,9 @@ impl Inner {
     /// Takes the log off the list unless somebody watches it; true: it is off. Under the list's lock, so that nobody joins a log
     /// that is being left.
     fn leave(feeds: &Weak<Self>, key: &Key, log: &Arc<Log>) -> bool {
-        let Some(feeds) = feeds.upgrade() else { return true };
+        let Some(feeds) = feeds.upgrade() else {
+            return true;
+        };
         let mut open = feeds.open.lock().unwrap_or_else(PoisonError::into_inner);
         let over = log.lock().ended.is_some();
         if log.is_watched() && !over {
@@ -229,8 +266,16 @@ impl LogFeed {
             // What lies between is not here; say so once, then go on with what is.
             self.since = None;
             self.tail = MAX_TAIL;
-            let to = ring.chunks.front().and_then(|c| c.lines.first()).map(|line| format_time(line.at_ns));
-            return Frame::Gap { dropped: 0, from: None, to };
+            let to = ring
+                .chunks
+                .front()
+                .and_then(|c| c.lines.first())
+                .map(|line| format_time(line.at_ns));
+            return Frame::Gap {
+                dropped: 0,
+                from: None,
+                to,
+            };
         }
         let mut lines: Vec<(u64, &Line)> = Vec::new();
         let (mut seq, mut restarted, mut cursor, mut bytes) = (ring.floor(), false, ring.base, 0);
@@ -254,14 +299,23 @@ impl LogFeed {
                 room = room.saturating_sub(line.text.len());
                 fits
             };
-            let keep = lines.iter().rev().take(self.tail as usize).take_while(fits).count();
+            let keep = lines
+                .iter()
+                .rev()
+                .take(self.tail as usize)
+                .take_while(fits)
+                .count();
             lines.drain(..lines.len() - keep);
         }
         self.last = Some(seq);
         self.seen = lines.last().map_or(self.seen, |(number, _)| number + 1);
         self.spend(lines.iter().map(|(_, line)| line.text.len()).sum());
         let data = batch(lines.into_iter(), restarted, &cursor);
-        Frame::Snap { epoch: ring.epoch.clone(), seq, data }
+        Frame::Snap {
+            epoch: ring.epoch.clone(),
+            seq,
+            data,
+        }
     }
 
     /// The ring has forgotten what comes next: say how much, and let a snapshot go on from there.
@@ -273,7 +327,9 @@ impl LogFeed {
         Frame::Gap {
             dropped: (state.ring.next_line() - kept).saturating_sub(self.seen),
             from: state.ring.forgotten.map(format_time),
-            to: first.and_then(|chunk| chunk.lines.first()).map(|line| format_time(line.at_ns)),
+            to: first
+                .and_then(|chunk| chunk.lines.first())
+                .map(|line| format_time(line.at_ns)),
         }
     }
 
@@ -282,8 +338,15 @@ impl LogFeed {
         self.last = Some(chunk.seq);
         self.seen = chunk.first + chunk.lines.len() as u64;
         self.spend(chunk.lines.iter().map(|line| line.text.len()).sum());
-        let data = batch((chunk.first..).zip(&chunk.lines), chunk.restarted, &chunk.cursor);
-        Some(Frame::Delta { seq: chunk.seq, data })
+        let data = batch(
+            (chunk.first..).zip(&chunk.lines),
+            chunk.restarted,
+            &chunk.cursor,
+        );
+        Some(Frame::Delta {
+            seq: chunk.seq,
+            data,
+        })
     }
 
     fn spend(&mut self, bytes: usize) {
@@ -291,7 +354,11 @@ impl LogFeed {
     }
 }
 
-fn batch<'a>(lines: impl Iterator<Item = (u64, &'a Line)>, restarted: bool, cursor: &Cursor) -> String {
+fn batch<'a>(
+    lines: impl Iterator<Item = (u64, &'a Line)>,
+    restarted: bool,
+    cursor: &Cursor,
+) -> String {
     let batch = LogBatch {
         lines: lines.map(|(number, line)| line.to_api(number)).collect(),
         restarted,

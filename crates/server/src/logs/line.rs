@@ -50,7 +50,9 @@ impl Assembler {
     /// Takes a frame; returns the lines it completes.
     pub(crate) fn push(&mut self, frame: &LogOutput) -> Vec<Line> {
         let (stream, bytes) = match frame {
-            LogOutput::StdOut { message } | LogOutput::Console { message } => (LogStream::Stdout, message),
+            LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                (LogStream::Stdout, message)
+            }
             LogOutput::StdErr { message } => (LogStream::Stderr, message),
             LogOutput::StdIn { .. } => return Vec::new(),
         };
@@ -62,7 +64,11 @@ impl Assembler {
             };
             let (at_ns, text) = split_timestamp(piece);
             let slot = &mut self.open[index(stream)];
-            let open = slot.get_or_insert_with(|| Open { at_ns: at_ns.unwrap_or(0), text: Vec::new(), cut: false });
+            let open = slot.get_or_insert_with(|| Open {
+                at_ns: at_ns.unwrap_or(0),
+                text: Vec::new(),
+                cut: false,
+            });
             let room = MAX_LINE - open.text.len();
             open.cut |= text.len() > room;
             open.text.extend_from_slice(&text[..text.len().min(room)]);
@@ -92,7 +98,12 @@ impl Open {
             bytes = rest;
         }
         let text = String::from_utf8_lossy(bytes).into_owned();
-        Line { at_ns: self.at_ns, stream, text, truncated: self.cut }
+        Line {
+            at_ns: self.at_ns,
+            stream,
+            text,
+            truncated: self.cut,
+        }
     }
 }
 
@@ -120,7 +131,9 @@ fn whole_characters(bytes: &[u8]) -> &[u8] {
 
 fn split_timestamp(piece: &[u8]) -> (Option<i64>, &[u8]) {
     // 35 is the longest: 2026-01-31T10:00:00.123456789+00:00
-    let Some(space) = piece.iter().take(36).position(|b| *b == b' ') else { return (None, piece) };
+    let Some(space) = piece.iter().take(36).position(|b| *b == b' ') else {
+        return (None, piece);
+    };
     let parsed = std::str::from_utf8(&piece[..space])
         .ok()
         .and_then(|text| text.parse::<jiff::Timestamp>().ok())
@@ -133,7 +146,9 @@ fn split_timestamp(piece: &[u8]) -> (Option<i64>, &[u8]) {
 
 /// RFC 3339 with nine decimals, as Docker writes it.
 pub(crate) fn format_time(at_ns: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(at_ns)).map(|at| format!("{at:.9}")).unwrap_or_default()
+    jiff::Timestamp::from_nanosecond(i128::from(at_ns))
+        .map(|at| format!("{at:.9}"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -143,7 +158,9 @@ mod tests {
     use super::*;
 
     fn out(text: &str) -> LogOutput {
-        LogOutput::StdOut { message: text.to_owned().into() }
+        LogOutput::StdOut {
+            message: text.to_owned().into(),
+        }
     }
 
     #[test]
@@ -151,15 +168,24 @@ mod tests {
         let lines = Assembler::default().push(&out("2026-01-31T10:00:00.123456789Z hello world\n"));
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].text, "hello world");
-        assert_eq!(format_time(lines[0].at_ns), "2026-01-31T10:00:00.123456789Z");
+        assert_eq!(
+            format_time(lines[0].at_ns),
+            "2026-01-31T10:00:00.123456789Z"
+        );
         assert!(!lines[0].truncated);
     }
 
     #[test]
     fn partial_frames_are_joined_and_streams_kept_apart() {
         let mut assembler = Assembler::default();
-        assert!(assembler.push(&out("2026-01-31T10:00:00.1Z one ")).is_empty());
-        let err = LogOutput::StdErr { message: "2026-01-31T10:00:00.2Z err\n".into() };
+        assert!(
+            assembler
+                .push(&out("2026-01-31T10:00:00.1Z one "))
+                .is_empty()
+        );
+        let err = LogOutput::StdErr {
+            message: "2026-01-31T10:00:00.2Z err\n".into(),
+        };
         assert_eq!(assembler.push(&err)[0].text, "err");
         let lines = assembler.push(&out("2026-01-31T10:00:00.1Z two\n"));
         assert_eq!(lines[0].text, "one two");
@@ -170,7 +196,11 @@ mod tests {
     fn a_long_line_is_cut_at_a_character() {
         let mut assembler = Assembler::default();
         let half = "é".repeat(5000);
-        assert!(assembler.push(&out(&format!("2026-01-31T10:00:00Z x{half}"))).is_empty());
+        assert!(
+            assembler
+                .push(&out(&format!("2026-01-31T10:00:00Z x{half}")))
+                .is_empty()
+        );
         let lines = assembler.push(&out(&format!("2026-01-31T10:00:00Z {half}\n")));
         assert!(lines[0].truncated);
         assert!(lines[0].text.len() <= MAX_LINE && lines[0].text.ends_with('é'));
@@ -186,7 +216,9 @@ mod tests {
 
     #[test]
     fn a_terminal_line_loses_its_carriage_return_only() {
-        let frame = LogOutput::Console { message: "2026-01-31T10:00:00Z a\rb\r\n".into() };
+        let frame = LogOutput::Console {
+            message: "2026-01-31T10:00:00Z a\rb\r\n".into(),
+        };
         assert_eq!(Assembler::default().push(&frame)[0].text, "a\rb");
     }
 

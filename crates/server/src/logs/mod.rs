@@ -6,5 +6,6 @@ mod line;
 mod ring;
 mod upstream;
 
-pub use feeds::Feeds;
+pub(crate) use cursor::BadCursor;
 pub(crate) use feeds::CREDIT_BYTES;
+pub use feeds::Feeds;

@@ -96,7 +96,8 @@ impl Ring {
 
     fn open_chunk(&mut self, number: u64) -> &mut Chunk {
         let batch = self.pulse.batch();
-        let open = |chunk: &Chunk| chunk.batch == batch && chunk.bytes < CHUNK_BYTES && !chunk.restarted;
+        let open =
+            |chunk: &Chunk| chunk.batch == batch && chunk.bytes < CHUNK_BYTES && !chunk.restarted;
         if !self.chunks.back().is_some_and(open) {
             self.seq += 1;
             let (seq, cursor) = (self.seq, self.cursor);
@@ -134,8 +135,14 @@ impl Ring {
     /// Chunks after number `last` that will not grow any more.
     pub(super) fn after(&self, last: u64) -> impl Iterator<Item = &Chunk> {
         let told = self.told();
-        let skip = self.chunks.front().map_or(0, |first| (last + 1).saturating_sub(first.seq));
-        self.chunks.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).take_while(move |c| c.seq <= told)
+        let skip = self
+            .chunks
+            .front()
+            .map_or(0, |first| (last + 1).saturating_sub(first.seq));
+        self.chunks
+            .iter()
+            .skip(usize::try_from(skip).unwrap_or(usize::MAX))
+            .take_while(move |c| c.seq <= told)
     }
 
     /// Number before the first chunk kept.
@@ -145,7 +152,12 @@ impl Ring {
 
     /// Text after chunk `last`, in bytes.
     pub(super) fn bytes_after(&self, last: u64) -> usize {
-        self.chunks.iter().rev().take_while(|chunk| chunk.seq > last).map(|chunk| chunk.bytes).sum()
+        self.chunks
+            .iter()
+            .rev()
+            .take_while(|chunk| chunk.seq > last)
+            .map(|chunk| chunk.bytes)
+            .sum()
     }
 
     /// Number of the line that comes next.

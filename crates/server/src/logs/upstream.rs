@@ -30,7 +30,10 @@ pub(super) struct Upstream {
 /// How a container is, as far as its log is concerned.
 enum Run {
     /// Last started `at`; empty when never.
-    Started { at: String, running: bool },
+    Started {
+        at: String,
+        running: bool,
+    },
     Gone,
 }
 
@@ -72,7 +75,8 @@ impl Upstream {
             let stirred = self.log.stirred.notified();
             if self.log.is_watched() {
                 stirred.await;
-            } else if tokio::time::timeout(LINGER, stirred).await.is_err() && !self.log.is_watched() {
+            } else if tokio::time::timeout(LINGER, stirred).await.is_err() && !self.log.is_watched()
+            {
                 return;
             }
         }
@@ -220,13 +224,22 @@ impl Upstream {
     }
 
     async fn state(&self) -> Option<Run> {
-        match self.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await {
+        match self
+            .docker
+            .inspect_container(&self.id, None::<InspectContainerOptions>)
+            .await
+        {
             Ok(found) => {
                 let state = found.state.unwrap_or_default();
                 let at = state.started_at.unwrap_or_default();
-                Some(Run::Started { at, running: state.running == Some(true) })
+                Some(Run::Started {
+                    at,
+                    running: state.running == Some(true),
+                })
             }
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Some(Run::Gone),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Some(Run::Gone),
             Err(_) => None,
         }
     }
@@ -236,11 +249,14 @@ fn ending(error: &bollard::errors::Error) -> Ending {
     use bollard::errors::Error;
     match error {
         // Gone: the state says so next, in the same words for every way to learn it.
-        Error::DockerResponseServerError { status_code: 404, .. } => Ending::Closed,
+        Error::DockerResponseServerError {
+            status_code: 404, ..
+        } => Ending::Closed,
         // A log driver that cannot be read (docker: `configured logging driver does not support reading`).
-        Error::DockerResponseServerError { status_code, message } if *status_code >= 400 => {
-            Ending::Never(message.clone())
-        }
+        Error::DockerResponseServerError {
+            status_code,
+            message,
+        } if *status_code >= 400 => Ending::Never(message.clone()),
         _ => Ending::Broken,
     }
 }
