@@ -3,13 +3,12 @@ import type { ReactNode } from 'react';
 import { api } from '@/api/client.ts';
 import type { Job, JobState } from '@/api/schema.gen.ts';
 import { useAction } from '@/api/useAction.ts';
-import { bytes, number } from '@/lib/format.ts';
+import { JobProgress } from '@/live/JobProgress.tsx';
 import { useJobs } from '@/live/stores.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Tag } from '@/ui/Chip.tsx';
 import { Dialog } from '@/ui/Dialog.tsx';
 import { EngineMark } from '@/ui/EngineMark.tsx';
-import { Progress } from '@/ui/Progress.tsx';
 import { Ago } from '@/ui/Time.tsx';
 
 import { t } from './messages.ts';
@@ -53,26 +52,7 @@ function JobRow({ job }: { job: Job }): ReactNode {
         {job.started_by && <span>{job.started_by}</span>}
         <Ago at={job.created_at} />
       </p>
-      {busy && <Progress label={job.title} percent={job.percent} className="mt-2" />}
-      {job.message && <p className="mt-1 text-muted">{job.message}</p>}
-      {job.problem && <p className="mt-1 text-danger">{job.problem.detail}</p>}
-      {busy && job.steps.length > 0 && (
-        <ul className="mt-2 flex max-h-60 flex-col gap-1 overflow-y-auto text-xs text-muted">
-          {job.steps.map((step) => (
-            <li key={step.id} className="flex items-center gap-2">
-              <span className="mono w-24 shrink-0 truncate">{step.id}</span>
-              <span className="min-w-0 flex-1 truncate">{step.status}</span>
-              {step.total ? (
-                <span>
-                  {job.kind === 'pull'
-                    ? `${bytes(step.current)} / ${bytes(step.total)}`
-                    : `${number(step.current ?? 0)} / ${number(step.total)}`}
-                </span>
-              ) : null}
-            </li>
-          ))}
-        </ul>
-      )}
+      <JobProgress job={job} />
       {busy && job.cancellable && (
         <Button
           className="mt-2"

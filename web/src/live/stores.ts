@@ -118,14 +118,14 @@ export function useHostFeed(): void {
 
 const EVENTS_KEPT = 200;
 
-/** The newest events of these engines, newest first. `onEvents` is told of each batch. */
+/** Tells of the events of these engines as they come; `fresh` starts an engine's list anew. */
 export function watchEvents(
   engines: readonly string[],
-  onEvents: (events: readonly EngineEvent[], fresh: boolean) => void,
+  onEvents: (engine: string, events: readonly EngineEvent[], fresh: boolean) => void,
 ): () => void {
   const subscriptions = engines.map((engine) => {
     const take = (data: unknown, fresh: boolean): void =>
-      onEvents(trust<EventsSnapshot>(data).events.slice(-EVENTS_KEPT), fresh);
+      onEvents(engine, trust<EventsSnapshot>(data).events.slice(-EVENTS_KEPT), fresh);
     return live.subscribe(() => ({ topic: 'events', args: { engine } }), {
       onSnap: (data) => take(data, true),
       onDelta: (data) => take(data, false),

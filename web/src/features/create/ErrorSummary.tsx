@@ -1,0 +1,41 @@
+import type { ReactNode, Ref } from 'react';
+import { useFormContext, useFormState } from 'react-hook-form';
+
+import type { Problem } from '@/api/schema.gen.ts';
+import { Banner } from '@/ui/Banner.tsx';
+
+import { errorList, isField } from './errors.ts';
+import { t } from './messages.ts';
+import type { Values } from './schema.ts';
+
+/** All that is wrong at one place; each line leads to its field. */
+export function ErrorSummary({ problem, ref }: { problem: Problem | null; ref: Ref<HTMLDivElement> }): ReactNode {
+  const { control, setFocus } = useFormContext<Values>();
+  const { errors } = useFormState({ control });
+  const list = errorList(errors);
+  if (list.length === 0 && !problem) return null;
+  return (
+    <div ref={ref} tabIndex={-1} className="outline-none">
+      <Banner kind="danger" live title={problem ? t('notCreated') : t('errors', { count: list.length })}>
+        {problem && (
+          <p>
+            {problem.detail} {problem.hint}
+          </p>
+        )}
+        <ul className="list-disc pl-5">
+          {list.map(({ name, message }) => (
+            <li key={name}>
+              {isField(name) ? (
+                <button type="button" className="text-left text-accent hover:underline" onClick={() => setFocus(name)}>
+                  {message}
+                </button>
+              ) : (
+                message
+              )}
+            </li>
+          ))}
+        </ul>
+      </Banner>
+    </div>
+  );
+}
