@@ -91,6 +91,7 @@ impl Cgroup {
         let file = PathBuf::from(format!("/proc/{pid}/cgroup"));
         let memberships = parse::memberships(&file::read_named(&file)?);
         let mut directories = Vec::with_capacity(layout.hierarchies().len());
+        let mut roots = Vec::new();
         let mut shown: Option<&str> = None;
         for hierarchy in layout.hierarchies() {
             let Some(membership) = memberships.iter().find(|line| hierarchy.is_of(line)) else {
@@ -100,16 +101,26 @@ impl Cgroup {
                 continue;
             };
             // The path it goes by: where its memory is counted, else any that is not a root.
-            if hierarchy.controllers.contains(&Controller::Memory)
+            if (hierarchy.controllers.contains(&Controller::Memory) && membership.path != "/")
                 || shown.is_none_or(|path| path == "/")
             {
                 shown = Some(&membership.path);
             }
-            directories.push(Directory {
+            let directory = Directory {
                 v2: hierarchy.v2,
                 controllers: hierarchy.controllers.clone(),
                 path,
-            });
+            };
+            if membership.path == "/" {
+                roots.push(directory);
+            } else {
+                directories.push(directory);
+            }
+        }
+        // An engine may use some hierarchies only (Docker leaves out v2 on a hybrid machine). In the others the process
+        // is in the root, whose processes and figures are the machine's, not the container's.
+        if directories.is_empty() {
+            directories = roots;
         }
         let path = shown.unwrap_or("/").to_owned();
         if directories.is_empty() {
