@@ -6,9 +6,6 @@
 //!
 //! A namespace is kept by a bind mount of its `nsfs` file, not by a process: what a crash leaves has a name and can be
 //! listed and removed.
-//!
-//! Why safe code cannot do it: `unshare` can break a process's promises about descriptors and memory; rustix offers it as
-//! `unsafe` only.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::namespace::{Namespaces, unshare};
 
 /// The calling thread's own network namespace, seen through the thread that looks.
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -75,9 +74,11 @@ where
         }
     }
     let result = on_thread(|| {
-        // SAFETY: only the network namespace of this thread changes; the thread was just started for that, shares no
-        // descriptor table with a new owner (CLONE_FILES is not asked for) and ends with the work.
-        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.map_err(sys("unshare network for", path))?;
+        unshare(Namespaces::NET).map_err(|source| NetnsError::Sys {
+            operation: "unshare network for",
+            path: path.to_owned(),
+            source,
+        })?;
         mount_bind(OWN_NAMESPACE, path).map_err(sys("mount network namespace on", path))?;
         let own = open(path)?;
         Ok(work(own.as_fd()))

@@ -15,7 +15,7 @@ use super::subnet::Subnet;
 const AUTOMATIC_POOLS: [(&str, u8); 3] = [("172.16.0.0/16", 20), ("10.200.0.0/13", 20), ("192.168.0.0/16", 24)];
 
 /// The first automatic subnet that overlaps none of `taken` (subnets of networks, routes and addresses of the host).
-pub fn choose_subnet(taken: &[Subnet]) -> Option<Subnet> {
+pub(super) fn choose_subnet(taken: &[Subnet]) -> Option<Subnet> {
     AUTOMATIC_POOLS.iter().find_map(|(pool, prefix_len)| {
         let pool: Subnet = pool.parse().ok()?;
         (0..)
@@ -25,7 +25,7 @@ pub fn choose_subnet(taken: &[Subnet]) -> Option<Subnet> {
 }
 
 /// A unique local IPv6 subnet (RFC 4193) of 64 bits, made from 56 random bits.
-pub fn unique_local_subnet(random: [u8; 7]) -> Option<Subnet> {
+pub(super) fn unique_local_subnet(random: [u8; 7]) -> Option<Subnet> {
     let mut octets = [0_u8; 16];
     octets[0] = 0xfd;
     octets[1..8].copy_from_slice(&random);
@@ -34,7 +34,7 @@ pub fn unique_local_subnet(random: [u8; 7]) -> Option<Subnet> {
 
 /// Why an address is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseError {
+pub(super) enum LeaseError {
     /// Every address is in use.
     #[error("no available IPv4 addresses on this network's address pools")]
     Exhausted,
@@ -48,7 +48,7 @@ pub enum LeaseError {
 
 /// The addresses of one subnet and who holds them.
 #[derive(Clone, Debug)]
-pub struct Leases {
+pub(super) struct Leases {
     subnet: Subnet,
     /// Automatic addresses come from here: the subnet itself or a part of it.
     range: Subnet,
@@ -64,7 +64,7 @@ const RESERVED: &str = "";
 
 impl Leases {
     /// Leases of `subnet` with automatic addresses from `range`.
-    pub fn new(subnet: Subnet, range: Option<Subnet>) -> Self {
+    pub(super) fn new(subnet: Subnet, range: Option<Subnet>) -> Self {
         Self { subnet, range: range.unwrap_or(subnet), held: BTreeMap::new(), next: 0 }
     }
 
@@ -72,7 +72,7 @@ impl Leases {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn reserve(&mut self, address: IpAddr) -> Result<(), LeaseError> {
+    pub(super) fn reserve(&mut self, address: IpAddr) -> Result<(), LeaseError> {
         self.take(address, RESERVED)
     }
 
@@ -80,7 +80,7 @@ impl Leases {
     ///
     /// # Errors
     /// [`LeaseError::Exhausted`].
-    pub fn reserve_first(&mut self) -> Result<IpAddr, LeaseError> {
+    pub(super) fn reserve_first(&mut self) -> Result<IpAddr, LeaseError> {
         self.next = 0;
         self.allocate(RESERVED)
     }
@@ -89,7 +89,7 @@ impl Leases {
     ///
     /// # Errors
     /// [`LeaseError::Outside`], or [`LeaseError::InUse`] when another holds it.
-    pub fn take(&mut self, address: IpAddr, holder: &str) -> Result<(), LeaseError> {
+    pub(super) fn take(&mut self, address: IpAddr, holder: &str) -> Result<(), LeaseError> {
         let offset = self.subnet.offset_of(address).ok_or(LeaseError::Outside)?;
         if !self.is_usable(address) {
             return Err(LeaseError::Outside);
@@ -105,7 +105,7 @@ impl Leases {
     ///
     /// # Errors
     /// [`LeaseError::Exhausted`].
-    pub fn allocate(&mut self, holder: &str) -> Result<IpAddr, LeaseError> {
+    pub(super) fn allocate(&mut self, holder: &str) -> Result<IpAddr, LeaseError> {
         let size = self.range.offset_of(self.range.last()).map_or(1, |last| last.saturating_add(1));
         // One free address exists among any `held + 3` neighbours: those held, the network and the broadcast address.
         let tries = size.min(u128::try_from(self.held.len()).unwrap_or(u128::MAX).saturating_add(3));
@@ -123,7 +123,7 @@ impl Leases {
     }
 
     /// Gives back what `holder` has; nothing when it has nothing.
-    pub fn release(&mut self, holder: &str) {
+    pub(super) fn release(&mut self, holder: &str) {
         self.held.retain(|_, current| current != holder);
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// A subnet: a network address (host bits zero) and a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subnet {
+pub(crate) struct Subnet {
     address: IpAddr,
     prefix_len: u8,
 }
@@ -14,11 +14,11 @@ pub struct Subnet {
 /// Why a text is not a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid CIDR address: {0}")]
-pub struct ParseSubnetError(String);
+pub(super) struct ParseSubnetError(String);
 
 impl Subnet {
     /// The subnet of `prefix_len` bits that `address` lies in; `None` when the prefix is longer than the address.
-    pub fn new(address: IpAddr, prefix_len: u8) -> Option<Self> {
+    pub(super) fn new(address: IpAddr, prefix_len: u8) -> Option<Self> {
         let bits = width(address);
         if prefix_len > bits {
             return None;
@@ -28,27 +28,27 @@ impl Subnet {
     }
 
     /// The network address: the lowest of the subnet.
-    pub fn address(self) -> IpAddr {
+    pub(super) fn address(self) -> IpAddr {
         self.address
     }
 
     /// Number of leading bits that all its addresses share.
-    pub fn prefix_len(self) -> u8 {
+    pub(super) fn prefix_len(self) -> u8 {
         self.prefix_len
     }
 
     /// Whether it is a subnet of IPv4.
-    pub fn is_ipv4(self) -> bool {
+    pub(super) fn is_ipv4(self) -> bool {
         self.address.is_ipv4()
     }
 
     /// Whether `address` lies in it.
-    pub fn contains(self, address: IpAddr) -> bool {
+    pub(super) fn contains(self, address: IpAddr) -> bool {
         Self::new(address, self.prefix_len) == Some(self)
     }
 
     /// Whether the two share an address.
-    pub fn overlaps(self, other: Self) -> bool {
+    pub(super) fn overlaps(self, other: Self) -> bool {
         if self.prefix_len <= other.prefix_len {
             self.contains(other.address)
         } else {
@@ -57,7 +57,7 @@ impl Subnet {
     }
 
     /// The highest address: for IPv4 the broadcast address.
-    pub fn last(self) -> IpAddr {
+    pub(super) fn last(self) -> IpAddr {
         let bits = width(self.address);
         from_bits(to_bits(self.address) | host_mask(bits, self.prefix_len), self.address)
     }
