@@ -33,6 +33,10 @@ mod subnet;
 
 pub(crate) use mac::MacAddress;
 pub(crate) use networks::{NetworkSummary, Networks};
-pub(crate) use port::{PortRequest, Protocol, PublishedPort, parse_bindings, parse_port_key, port_map, port_summaries};
-pub(crate) use record::{DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, is_predefined_name};
+pub(crate) use port::{
+    PortRequest, Protocol, PublishedPort, parse_bindings, parse_port_key, port_map, port_summaries,
+};
+pub(crate) use record::{
+    DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, is_predefined_name,
+};
 pub(crate) use sandbox::{DnsRequest, Endpoint, EndpointRequest, Sandbox, SandboxRequest};

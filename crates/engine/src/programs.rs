@@ -8,8 +8,14 @@ use std::process::{Command, Stdio};
 use crate::error::{EngineError, Result};
 
 /// Where programs of the system lie.
-const PLACES: [&str; 6] =
-    ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
+const PLACES: [&str; 6] = [
+    "/usr/sbin",
+    "/sbin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/local/bin",
+];
 
 /// A program of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,10 @@ impl Program {
 
     /// Where the program lies on this machine; `None` when it is not installed.
     pub(crate) fn find(self) -> Option<PathBuf> {
-        PLACES.iter().map(|place| PathBuf::from(place).join(self.file_name())).find(|path| path.is_file())
+        PLACES
+            .iter()
+            .map(|place| PathBuf::from(place).join(self.file_name()))
+            .find(|path| path.is_file())
     }
 
     /// Runs the program, gives it `input`, and returns what it printed. Blocks.
@@ -42,9 +51,9 @@ impl Program {
     /// `Unavailable` when it is not installed, `Internal` with its own words when it does not succeed.
     pub(crate) fn run(self, arguments: &[&str], input: &str) -> Result<String> {
         let name = self.file_name();
-        let path = self
-            .find()
-            .ok_or_else(|| EngineError::Unavailable(format!("run {name}: program not found; install it")))?;
+        let path = self.find().ok_or_else(|| {
+            EngineError::Unavailable(format!("run {name}: program not found; install it"))
+        })?;
         let mut child = Command::new(&path)
             .args(arguments)
             .env_clear()
@@ -55,8 +64,13 @@ impl Program {
             .spawn()
             .map_err(EngineError::io("run", path.display()))?;
         // The programs read all of their input before they print, so this order cannot block both.
-        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-        let output = child.wait_with_output().map_err(EngineError::io("wait for", path.display()))?;
+        let written = child
+            .stdin
+            .take()
+            .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child
+            .wait_with_output()
+            .map_err(EngineError::io("wait for", path.display()))?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
             return Err(EngineError::internal("run", name, words.trim()));

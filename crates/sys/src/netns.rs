@@ -47,7 +47,11 @@ pub enum NetnsError {
 
 fn sys(operation: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> NetnsError {
     let path = path.to_owned();
-    move |errno| NetnsError::Sys { operation, path, source: errno.into() }
+    move |errno| NetnsError::Sys {
+        operation,
+        path,
+        source: errno.into(),
+    }
 }
 
 /// Makes a new network namespace held at `path`, runs `work` inside it on a thread of its own, and returns its result.
@@ -67,10 +71,16 @@ where
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(_placeholder) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(NetnsError::AlreadyExists { path: path.to_owned() });
+            return Err(NetnsError::AlreadyExists {
+                path: path.to_owned(),
+            });
         }
         Err(source) => {
-            return Err(NetnsError::Sys { operation: "create", path: path.to_owned(), source });
+            return Err(NetnsError::Sys {
+                operation: "create",
+                path: path.to_owned(),
+                source,
+            });
         }
     }
     let result = on_thread(|| {
@@ -103,7 +113,8 @@ pub fn create(path: &Path) -> Result<(), NetnsError> {
 /// # Errors
 /// [`NetnsError::Sys`] when the file cannot be opened.
 pub fn open(path: &Path) -> Result<OwnedFd, NetnsError> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(sys("open network namespace", path))
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(sys("open network namespace", path))
 }
 
 /// Opens the namespace that this process lives in.
@@ -148,7 +159,8 @@ where
 pub fn is_held(path: &Path) -> bool {
     // NSFS_MAGIC, include/uapi/linux/magic.h.
     const NSFS_MAGIC: u64 = 0x6e73_6673;
-    rustix::fs::statfs(path).is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
+    rustix::fs::statfs(path)
+        .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
 }
 
 /// Lets go of the namespace held at `path`. The kernel frees it and its links when nothing else uses it.
@@ -175,10 +187,15 @@ pub fn remove(path: &Path) -> Result<(), NetnsError> {
 pub fn write_sysctl(name: &str, value: &str) -> io::Result<()> {
     use io::Write as _;
     let path = Path::new("/proc/sys/net").join(name);
-    File::options().write(true).open(path)?.write_all(value.as_bytes())
+    File::options()
+        .write(true)
+        .open(path)?
+        .write_all(value.as_bytes())
 }
 
-fn on_thread<T: Send>(work: impl FnOnce() -> Result<T, NetnsError> + Send) -> Result<T, NetnsError> {
+fn on_thread<T: Send>(
+    work: impl FnOnce() -> Result<T, NetnsError> + Send,
+) -> Result<T, NetnsError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("netns".to_owned())
@@ -221,7 +238,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ns");
         std::fs::write(&path, "mine").unwrap();
-        assert!(matches!(create(&path), Err(NetnsError::AlreadyExists { .. })));
+        assert!(matches!(
+            create(&path),
+            Err(NetnsError::AlreadyExists { .. })
+        ));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 

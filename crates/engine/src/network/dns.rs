@@ -67,13 +67,25 @@ impl DnsService {
 
     /// Makes the names of an endpoint known on its network.
     pub(super) fn register(&self, container_id: &str, endpoint: &Endpoint) {
-        let names = endpoint.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let names = endpoint
+            .dns_names
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
         let addresses = [
             endpoint.ipv4.map(|ipv4| IpAddr::V4(ipv4.address)),
             endpoint.ipv6.map(|ipv6| IpAddr::V6(ipv6.address)),
         ];
-        let entry = Entry { names, addresses: addresses.into_iter().flatten().collect() };
-        self.write().insert(&endpoint.network_id, &endpoint.network_name, container_id, entry);
+        let entry = Entry {
+            names,
+            addresses: addresses.into_iter().flatten().collect(),
+        };
+        self.write().insert(
+            &endpoint.network_id,
+            &endpoint.network_name,
+            container_id,
+            entry,
+        );
     }
 
     /// Forgets the names of a container on one network.
@@ -87,8 +99,17 @@ impl DnsService {
         let cancelled = CancellationToken::new();
         let server = Server {
             directory: Arc::clone(&self.directory),
-            networks: sandbox.endpoints.iter().map(|endpoint| endpoint.network_id.clone()).collect(),
-            resolvers: sandbox.dns.servers.iter().map(|address| SocketAddr::new(*address, PORT)).collect(),
+            networks: sandbox
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.network_id.clone())
+                .collect(),
+            resolvers: sandbox
+                .dns
+                .servers
+                .iter()
+                .map(|address| SocketAddr::new(*address, PORT))
+                .collect(),
             relays: sandbox.gateway_endpoint().is_some(),
             relayed: Arc::clone(&self.relayed),
             cancelled: cancelled.clone(),
@@ -105,10 +126,15 @@ impl DnsService {
 
     /// Ends a container's resolver.
     pub(super) fn stop(&self, container_id: &str) {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).remove(container_id);
+        self.servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(container_id);
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Directory> {
-        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+        self.directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

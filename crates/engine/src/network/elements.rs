@@ -61,7 +61,11 @@ pub(super) struct PortTarget {
 
 impl PortKey {
     fn map(self) -> &'static str {
-        if self.host_ip.is_unspecified() { ANY_MAP } else { ADDRESS_MAP }
+        if self.host_ip.is_unspecified() {
+            ANY_MAP
+        } else {
+            ADDRESS_MAP
+        }
     }
 
     /// The key as the kernel compares it: each part filled up to four bytes.
@@ -88,7 +92,10 @@ impl PortTarget {
 
 /// Adds elements to the maps of `table` in one transaction: all or none.
 pub(super) fn add(table: &str, elements: &[(PortKey, PortTarget)]) -> io::Result<()> {
-    let elements: Vec<_> = elements.iter().map(|(key, target)| (*key, Some(*target))).collect();
+    let elements: Vec<_> = elements
+        .iter()
+        .map(|(key, target)| (*key, Some(*target)))
+        .collect();
     transact(table, NFT_MSG_NEWSETELEM, NLM_F_CREATE, &elements)
 }
 
@@ -112,7 +119,13 @@ fn exists(family: u8, table: &str) -> io::Result<bool> {
     let mut message = nfgen(family, 0);
     attribute(&mut message, NFTA_TABLE_NAME, &c_string(table));
     let mut packet = Vec::new();
-    append(&mut packet, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_REQUEST | NLM_F_ACK, 1, &message);
+    append(
+        &mut packet,
+        NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
+        NLM_F_REQUEST | NLM_F_ACK,
+        1,
+        &message,
+    );
     match exchange(&packet, 1) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -120,23 +133,49 @@ fn exists(family: u8, table: &str) -> io::Result<bool> {
     }
 }
 
-fn transact(table: &str, kind: u16, flags: u16, elements: &[(PortKey, Option<PortTarget>)]) -> io::Result<()> {
+fn transact(
+    table: &str,
+    kind: u16,
+    flags: u16,
+    elements: &[(PortKey, Option<PortTarget>)],
+) -> io::Result<()> {
     let mut packet = Vec::new();
     let mut sequence = 1;
-    append(&mut packet, NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, &nfgen(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
+    append(
+        &mut packet,
+        NFNL_MSG_BATCH_BEGIN,
+        NLM_F_REQUEST,
+        0,
+        &nfgen(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES),
+    );
     for map in [ADDRESS_MAP, ANY_MAP] {
-        let of_map: Vec<_> = elements.iter().filter(|(key, _)| key.map() == map).collect();
+        let of_map: Vec<_> = elements
+            .iter()
+            .filter(|(key, _)| key.map() == map)
+            .collect();
         for part in of_map.chunks(ELEMENTS_PER_MESSAGE) {
             let message = element_message(table, map, part);
             let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
-            append(&mut packet, kind, NLM_F_REQUEST | NLM_F_ACK | flags, sequence, &message);
+            append(
+                &mut packet,
+                kind,
+                NLM_F_REQUEST | NLM_F_ACK | flags,
+                sequence,
+                &message,
+            );
             sequence += 1;
         }
     }
     if sequence == 1 {
         return Ok(());
     }
-    append(&mut packet, NFNL_MSG_BATCH_END, NLM_F_REQUEST, sequence, &nfgen(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
+    append(
+        &mut packet,
+        NFNL_MSG_BATCH_END,
+        NLM_F_REQUEST,
+        sequence,
+        &nfgen(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES),
+    );
     exchange(&packet, usize::try_from(sequence - 1).unwrap_or(usize::MAX))
 }
 
@@ -153,7 +192,11 @@ fn element_message(table: &str, map: &str, elements: &[&(PortKey, Option<PortTar
     let mut message = nfgen(NFPROTO_INET, 0);
     attribute(&mut message, NFTA_SET_ELEM_LIST_TABLE, &c_string(table));
     attribute(&mut message, NFTA_SET_ELEM_LIST_SET, &c_string(map));
-    attribute(&mut message, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, &list);
+    attribute(
+        &mut message,
+        NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED,
+        &list,
+    );
     message
 }
 
@@ -205,7 +248,10 @@ fn exchange(packet: &[u8], acknowledgements: usize) -> io::Result<()> {
         let mut rest = answer.as_slice();
         while let Some((kind, payload, tail)) = split_message(rest) {
             if kind == NLMSG_ERROR {
-                let code = payload.get(..4).and_then(|code| code.try_into().ok()).map_or(0, i32::from_ne_bytes);
+                let code = payload
+                    .get(..4)
+                    .and_then(|code| code.try_into().ok())
+                    .map_or(0, i32::from_ne_bytes);
                 if code != 0 {
                     return Err(io::Error::from_raw_os_error(code.saturating_neg()));
                 }
@@ -222,7 +268,11 @@ fn split_message(packet: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(packet.get(..4)?.try_into().ok()?)).ok()?;
     let kind = u16::from_ne_bytes(packet.get(4..6)?.try_into().ok()?);
     let payload = packet.get(16..length)?;
-    Some((kind, payload, packet.get(length.next_multiple_of(4)..).unwrap_or_default()))
+    Some((
+        kind,
+        payload,
+        packet.get(length.next_multiple_of(4)..).unwrap_or_default(),
+    ))
 }
 
 #[cfg(test)]
@@ -234,8 +284,15 @@ mod tests {
     #[test]
     fn elements_are_written_as_nft_writes_them() {
         // Recorded from `nft add element inet x publish_address { 127.0.0.1 . tcp . 1001 : 10.0.0.2 . 80 }`.
-        let key = PortKey { host_ip: Ipv4Addr::LOCALHOST, protocol: Protocol::Tcp, host_port: 1001 };
-        let target = PortTarget { address: Ipv4Addr::new(10, 0, 0, 2), port: 80 };
+        let key = PortKey {
+            host_ip: Ipv4Addr::LOCALHOST,
+            protocol: Protocol::Tcp,
+            host_port: 1001,
+        };
+        let target = PortTarget {
+            address: Ipv4Addr::new(10, 0, 0, 2),
+            port: 80,
+        };
         let message = element_message("x", ADDRESS_MAP, &[&(key, Some(target))]);
         let elements = b"\x28\x00\x01\x80\x14\x00\x01\x80\x10\x00\x01\x00\x7f\x00\x00\x01\x06\x00\x00\x00\x03\xe9\x00\x00\
             \x10\x00\x02\x80\x0c\x00\x01\x00\x0a\x00\x00\x02\x00\x50\x00\x00";

@@ -48,7 +48,10 @@ impl Firewall {
     /// The firewall of the engine with this tag whose links begin with `link_prefix`. Changes nothing yet.
     pub(super) fn new(tag: Option<&str>, link_prefix: &str) -> Self {
         Self {
-            table: tag.map_or_else(|| "containeros".to_owned(), |tag| format!("containeros-{tag}")),
+            table: tag.map_or_else(
+                || "containeros".to_owned(),
+                |tag| format!("containeros-{tag}"),
+            ),
             forward_policy: ForwardPolicy::new(link_prefix),
             content: Mutex::default(),
         }
@@ -62,6 +65,11 @@ impl Firewall {
     /// Adds or replaces the rules of the network on this bridge.
     pub(super) fn set_network(&self, bridge: &str, rules: NetworkRules) -> Result<()> {
         let mut content = self.lock();
+        if content.networks.get(bridge) == Some(&rules)
+            && elements::table_exists(&self.table).unwrap_or(false)
+        {
+            return Ok(());
+        }
         let previous = content.networks.insert(bridge.to_owned(), rules);
         let applied = self.apply(&content);
         if applied.is_err() {
@@ -84,16 +92,24 @@ impl Firewall {
 
     /// Leads published ports to a container.
     pub(super) fn publish(&self, container: Ipv4Addr, ports: &[PublishedPort]) -> Result<()> {
-        let added: Vec<_> = ports.iter().map(|port| (key(port), target(container, port))).collect();
+        let added: Vec<_> = ports
+            .iter()
+            .map(|port| (key(port), target(container, port)))
+            .collect();
         let mut content = self.lock();
         content.ports.extend(added.iter().copied());
         let applied = match elements::add(&self.table, &added) {
             // The table was flushed by someone.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.apply(&content),
-            other => other.map_err(EngineError::io("publish ports in firewall table", &self.table)),
+            other => other.map_err(EngineError::io(
+                "publish ports in firewall table",
+                &self.table,
+            )),
         };
         if applied.is_err() {
-            content.ports.retain(|key, _| !added.iter().any(|(other, _)| other == key));
+            content
+                .ports
+                .retain(|key, _| !added.iter().any(|(other, _)| other == key));
         }
         applied
     }
@@ -102,10 +118,16 @@ impl Firewall {
     pub(super) fn unpublish(&self, ports: &[PublishedPort]) -> Result<()> {
         let keys: Vec<_> = ports.iter().map(key).collect();
         let mut content = self.lock();
-        let known: Vec<_> = keys.into_iter().filter(|key| content.ports.remove(key).is_some()).collect();
+        let known: Vec<_> = keys
+            .into_iter()
+            .filter(|key| content.ports.remove(key).is_some())
+            .collect();
         match elements::remove(&self.table, &known) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.apply(&content),
-            other => other.map_err(EngineError::io("withdraw ports from firewall table", &self.table)),
+            other => other.map_err(EngineError::io(
+                "withdraw ports from firewall table",
+                &self.table,
+            )),
         }
     }
 
@@ -117,7 +139,11 @@ impl Firewall {
     ) -> Result<()> {
         let mut content = self.lock();
         content.networks.extend(networks);
-        content.ports.extend(ports.into_iter().map(|(container, port)| (key(&port), target(container, &port))));
+        content.ports.extend(
+            ports
+                .into_iter()
+                .map(|(container, port)| (key(&port), target(container, &port))),
+        );
         if content.networks.is_empty() {
             return Ok(());
         }
@@ -130,9 +156,13 @@ impl Firewall {
         if content.networks.is_empty() {
             return Ok(());
         }
-        let exists = elements::table_exists(&self.table).map_err(EngineError::io("read firewall table", &self.table))?;
+        let exists = elements::table_exists(&self.table)
+            .map_err(EngineError::io("read firewall table", &self.table))?;
         if !exists {
-            tracing::warn!(table = self.table, "firewall table was removed by another program; put it back");
+            tracing::warn!(
+                table = self.table,
+                "firewall table was removed by another program; put it back"
+            );
             return self.apply(&content);
         }
         self.forward_policy.let_through()
@@ -143,7 +173,9 @@ impl Firewall {
         let mut content = self.lock();
         *content = Content::default();
         self.forward_policy.withdraw()?;
-        if !elements::table_exists(&self.table).map_err(EngineError::io("read firewall table", &self.table))? {
+        if !elements::table_exists(&self.table)
+            .map_err(EngineError::io("read firewall table", &self.table))?
+        {
             return Ok(());
         }
         // Without the `delete` an absent table is no error, with it a present one goes.
@@ -163,22 +195,31 @@ fn allow_forwarding() -> Result<()> {
     const SETTING: &str = "/proc/sys/net/ipv4/ip_forward";
     let current = std::fs::read_to_string(SETTING).map_err(EngineError::io("read", SETTING))?;
     if current.trim() != "1" {
-        sys::netns::write_sysctl("ipv4/ip_forward", "1").map_err(EngineError::io("write", SETTING))?;
+        sys::netns::write_sysctl("ipv4/ip_forward", "1")
+            .map_err(EngineError::io("write", SETTING))?;
     }
     Ok(())
 }
 
 fn key(port: &PublishedPort) -> PortKey {
-    PortKey { host_ip: port.host_ip, protocol: port.protocol, host_port: port.host_port }
+    PortKey {
+        host_ip: port.host_ip,
+        protocol: port.protocol,
+        host_port: port.host_port,
+    }
 }
 
 fn target(container: Ipv4Addr, port: &PublishedPort) -> PortTarget {
-    PortTarget { address: container, port: port.container_port }
+    PortTarget {
+        address: container,
+        port: port.container_port,
+    }
 }
 
 /// The whole table in nft's own language; replaces what is there in one transaction.
 fn script(table: &str, content: &Content) -> String {
-    let mut text = format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
+    let mut text =
+        format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
     write_sets(&mut text, content);
     text.push_str(
         "  chain guard {\n\
@@ -207,43 +248,78 @@ fn script(table: &str, content: &Content) -> String {
 
 fn write_sets(text: &mut String, content: &Content) {
     let quoted = |internal_only: bool| {
-        let names = content.networks.iter().filter(|(_, rules)| rules.internal || !internal_only);
+        let names = content
+            .networks
+            .iter()
+            .filter(|(_, rules)| rules.internal || !internal_only);
         names.map(|(bridge, _)| format!("\"{bridge}\"")).collect()
     };
     let ports = |any: bool| {
-        let ports = content.ports.iter().filter(|(key, _)| key.host_ip.is_unspecified() == any);
+        let ports = content
+            .ports
+            .iter()
+            .filter(|(key, _)| key.host_ip.is_unspecified() == any);
         ports
             .map(|(key, target)| {
-                let host = if any { String::new() } else { format!("{} . ", key.host_ip) };
+                let host = if any {
+                    String::new()
+                } else {
+                    format!("{} . ", key.host_ip)
+                };
                 let (protocol, port) = (key.protocol.as_str(), key.host_port);
-                format!("{host}{protocol} . {port} : {} . {}", target.address, target.port)
+                format!(
+                    "{host}{protocol} . {port} : {} . {}",
+                    target.address, target.port
+                )
             })
             .collect()
     };
     let mut write = |kind: &str, name: &str, key: &str, elements: Vec<String>| {
-        let elements =
-            if elements.is_empty() { String::new() } else { format!(" elements = {{ {} }};", elements.join(", ")) };
+        let elements = if elements.is_empty() {
+            String::new()
+        } else {
+            format!(" elements = {{ {} }};", elements.join(", "))
+        };
         // Writing to a string cannot fail.
         writeln!(text, "  {kind} {name} {{ type {key};{elements} }}").ok();
     };
     write("set", "bridges", "ifname", quoted(false));
     write("set", "internal", "ifname", quoted(true));
     let value = "inet_proto . inet_service : ipv4_addr . inet_service";
-    write("map", ADDRESS_MAP, &format!("ipv4_addr . {value}"), ports(false));
+    write(
+        "map",
+        ADDRESS_MAP,
+        &format!("ipv4_addr . {value}"),
+        ports(false),
+    );
     write("map", ANY_MAP, value, ports(true));
 }
 
 fn write_postrouting(text: &mut String, content: &Content) {
-    text.push_str("  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n");
+    text.push_str(
+        "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n",
+    );
     for (bridge, rules) in content.networks.iter().filter(|(_, rules)| !rules.internal) {
         // The host's own 127.0.0.1 means nothing inside, and a container that reaches a neighbour by a published port
         // must get its answers through the host.
-        writeln!(text, "    oifname \"{bridge}\" ip saddr 127.0.0.0/8 masquerade").ok();
+        writeln!(
+            text,
+            "    oifname \"{bridge}\" ip saddr 127.0.0.0/8 masquerade"
+        )
+        .ok();
         for subnet in &rules.subnets {
             let family = if subnet.is_ipv4() { "ip" } else { "ip6" };
-            writeln!(text, "    oifname \"{bridge}\" {family} saddr {subnet} ct status dnat masquerade").ok();
+            writeln!(
+                text,
+                "    oifname \"{bridge}\" {family} saddr {subnet} ct status dnat masquerade"
+            )
+            .ok();
             if rules.masquerade {
-                writeln!(text, "    oifname != \"{bridge}\" {family} saddr {subnet} masquerade").ok();
+                writeln!(
+                    text,
+                    "    oifname != \"{bridge}\" {family} saddr {subnet} masquerade"
+                )
+                .ok();
             }
         }
     }
@@ -288,12 +364,26 @@ mod tests {
             ]),
             ports: BTreeMap::from([
                 (
-                    PortKey { host_ip: Ipv4Addr::LOCALHOST, protocol: Protocol::Tcp, host_port: 8080 },
-                    PortTarget { address: Ipv4Addr::new(172, 16, 0, 2), port: 80 },
+                    PortKey {
+                        host_ip: Ipv4Addr::LOCALHOST,
+                        protocol: Protocol::Tcp,
+                        host_port: 8080,
+                    },
+                    PortTarget {
+                        address: Ipv4Addr::new(172, 16, 0, 2),
+                        port: 80,
+                    },
                 ),
                 (
-                    PortKey { host_ip: Ipv4Addr::UNSPECIFIED, protocol: Protocol::Udp, host_port: 53 },
-                    PortTarget { address: Ipv4Addr::new(172, 16, 0, 3), port: 53 },
+                    PortKey {
+                        host_ip: Ipv4Addr::UNSPECIFIED,
+                        protocol: Protocol::Udp,
+                        host_port: 53,
+                    },
+                    PortTarget {
+                        address: Ipv4Addr::new(172, 16, 0, 3),
+                        port: 53,
+                    },
                 ),
             ]),
         };

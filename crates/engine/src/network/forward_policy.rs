@@ -25,7 +25,10 @@ pub(super) struct ForwardPolicy {
 impl ForwardPolicy {
     /// For links that begin with `link_prefix`.
     pub(super) fn new(link_prefix: &str) -> Self {
-        Self { pattern: format!("{link_prefix}+"), added: Mutex::default() }
+        Self {
+            pattern: format!("{link_prefix}+"),
+            added: Mutex::default(),
+        }
     }
 
     /// Lets our packets through each FORWARD chain that drops by policy. Repeating it changes nothing.
@@ -46,7 +49,10 @@ impl ForwardPolicy {
             }
             let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
             if !added.contains(&program) {
-                tracing::info!(?program, "let packets of containers through a FORWARD chain that drops by policy");
+                tracing::info!(
+                    ?program,
+                    "let packets of containers through a FORWARD chain that drops by policy"
+                );
                 added.push(program);
             }
         }
@@ -67,13 +73,20 @@ impl ForwardPolicy {
                 }
             }
         }
-        self.added.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.added
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         Ok(())
     }
 
     /// Whether rules were added, for the list of capabilities.
     pub(super) fn is_added(&self) -> bool {
-        !self.added.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self
+            .added
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     fn rule<'a>(&'a self, direction: &'a str) -> Vec<&'a str> {

@@ -12,7 +12,11 @@ use super::subnet::Subnet;
 ///
 /// Docker Engine takes from 172.17.0.0–172.31.0.0 and 192.168.0.0; staying out of its way keeps both usable on one
 /// host even when the other is not running at the moment.
-const AUTOMATIC_POOLS: [(&str, u8); 3] = [("172.16.0.0/16", 20), ("10.200.0.0/13", 20), ("192.168.0.0/16", 24)];
+const AUTOMATIC_POOLS: [(&str, u8); 3] = [
+    ("172.16.0.0/16", 20),
+    ("10.200.0.0/13", 20),
+    ("192.168.0.0/16", 24),
+];
 
 /// The first automatic subnet that overlaps none of `taken` (subnets of networks, routes and addresses of the host).
 pub(super) fn choose_subnet(taken: &[Subnet]) -> Option<Subnet> {
@@ -65,7 +69,12 @@ const RESERVED: &str = "";
 impl Leases {
     /// Leases of `subnet` with automatic addresses from `range`.
     pub(super) fn new(subnet: Subnet, range: Option<Subnet>) -> Self {
-        Self { subnet, range: range.unwrap_or(subnet), held: BTreeMap::new(), next: 0 }
+        Self {
+            subnet,
+            range: range.unwrap_or(subnet),
+            held: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Takes `address` out of automatic use: the gateway or an auxiliary address.
@@ -94,7 +103,11 @@ impl Leases {
         if !self.is_usable(address) {
             return Err(LeaseError::Outside);
         }
-        if self.held.get(&offset).is_some_and(|current| current != holder || holder == RESERVED) {
+        if self
+            .held
+            .get(&offset)
+            .is_some_and(|current| current != holder || holder == RESERVED)
+        {
             return Err(LeaseError::InUse);
         }
         self.held.insert(offset, holder.to_owned());
@@ -106,13 +119,24 @@ impl Leases {
     /// # Errors
     /// [`LeaseError::Exhausted`].
     pub(super) fn allocate(&mut self, holder: &str) -> Result<IpAddr, LeaseError> {
-        let size = self.range.offset_of(self.range.last()).map_or(1, |last| last.saturating_add(1));
+        let size = self
+            .range
+            .offset_of(self.range.last())
+            .map_or(1, |last| last.saturating_add(1));
         // One free address exists among any `held + 3` neighbours: those held, the network and the broadcast address.
-        let tries = size.min(u128::try_from(self.held.len()).unwrap_or(u128::MAX).saturating_add(3));
+        let tries = size.min(
+            u128::try_from(self.held.len())
+                .unwrap_or(u128::MAX)
+                .saturating_add(3),
+        );
         for step in 0..tries {
             let index = (self.next + step) % size;
-            let Some(address) = self.range.address_at(index) else { continue };
-            let Some(offset) = self.subnet.offset_of(address) else { continue };
+            let Some(address) = self.range.address_at(index) else {
+                continue;
+            };
+            let Some(offset) = self.subnet.offset_of(address) else {
+                continue;
+            };
             if self.is_usable(address) && !self.held.contains_key(&offset) {
                 self.held.insert(offset, holder.to_owned());
                 self.next = (index + 1) % size;
@@ -130,7 +154,8 @@ impl Leases {
     /// Neither the network address nor, for IPv4, the broadcast address. In /31 and /32 every address counts.
     fn is_usable(&self, address: IpAddr) -> bool {
         let tiny = self.subnet.is_ipv4() && self.subnet.prefix_len() >= 31;
-        tiny || (address != self.subnet.address() && (!self.subnet.is_ipv4() || address != self.subnet.last()))
+        tiny || (address != self.subnet.address()
+            && (!self.subnet.is_ipv4() || address != self.subnet.last()))
     }
 }
 
@@ -151,7 +176,10 @@ mod tests {
         assert_eq!(choose_subnet(&[]), Some(subnet("172.16.0.0/20")));
         let taken = [subnet("172.16.0.0/20"), subnet("172.16.17.0/24")];
         assert_eq!(choose_subnet(&taken), Some(subnet("172.16.32.0/20")));
-        assert_eq!(choose_subnet(&[subnet("172.16.0.0/12")]), Some(subnet("10.200.0.0/20")));
+        assert_eq!(
+            choose_subnet(&[subnet("172.16.0.0/12")]),
+            Some(subnet("10.200.0.0/20"))
+        );
         assert_eq!(choose_subnet(&[subnet("0.0.0.0/0")]), None);
     }
 
@@ -161,9 +189,18 @@ mod tests {
         assert_eq!(leases.reserve_first().unwrap().to_string(), "10.0.0.128");
         assert_eq!(leases.allocate("a").unwrap().to_string(), "10.0.0.129");
         leases.take("10.0.0.5".parse().unwrap(), "b").unwrap();
-        assert_eq!(leases.take("10.0.0.5".parse().unwrap(), "c"), Err(LeaseError::InUse));
-        assert_eq!(leases.take("10.0.1.5".parse().unwrap(), "c"), Err(LeaseError::Outside));
-        assert_eq!(leases.take("10.0.0.255".parse().unwrap(), "c"), Err(LeaseError::Outside));
+        assert_eq!(
+            leases.take("10.0.0.5".parse().unwrap(), "c"),
+            Err(LeaseError::InUse)
+        );
+        assert_eq!(
+            leases.take("10.0.1.5".parse().unwrap(), "c"),
+            Err(LeaseError::Outside)
+        );
+        assert_eq!(
+            leases.take("10.0.0.255".parse().unwrap(), "c"),
+            Err(LeaseError::Outside)
+        );
     }
 
     #[test]
@@ -172,7 +209,9 @@ mod tests {
         leases.reserve_first().unwrap();
         let first = leases.allocate("a").unwrap();
         leases.release("a");
-        let rest: Vec<_> = (0..5).map(|index| leases.allocate(&index.to_string()).unwrap()).collect();
+        let rest: Vec<_> = (0..5)
+            .map(|index| leases.allocate(&index.to_string()).unwrap())
+            .collect();
         assert_eq!(rest.last(), Some(&first));
         assert_eq!(leases.allocate("x"), Err(LeaseError::Exhausted));
     }
@@ -180,8 +219,14 @@ mod tests {
     #[test]
     fn ipv6_subnet_gives_addresses() {
         let mut leases = Leases::new(unique_local_subnet([1, 2, 3, 4, 5, 6, 7]).unwrap(), None);
-        assert_eq!(leases.reserve_first().unwrap().to_string(), "fd01:203:405:607::1");
-        assert_eq!(leases.allocate("a").unwrap().to_string(), "fd01:203:405:607::2");
+        assert_eq!(
+            leases.reserve_first().unwrap().to_string(),
+            "fd01:203:405:607::1"
+        );
+        assert_eq!(
+            leases.allocate("a").unwrap().to_string(),
+            "fd01:203:405:607::2"
+        );
     }
 
     proptest! {

@@ -12,8 +12,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
@@ -40,7 +40,10 @@ impl LinkNames {
     /// Names for the engine with this tag, see `EngineConfig::instance_tag`; plain ones without a tag.
     pub(crate) fn new(tag: Option<&str>) -> Self {
         // Five of the six digits: name, letter and eight digits of an id must fit the kernel's 15 bytes.
-        let prefix = tag.map_or_else(|| "mini".to_owned(), |tag| format!("m{}", tag.get(..5).unwrap_or(tag)));
+        let prefix = tag.map_or_else(
+            || "mini".to_owned(),
+            |tag| format!("m{}", tag.get(..5).unwrap_or(tag)),
+        );
         Self { prefix }
     }
 
@@ -61,8 +64,16 @@ impl LinkNames {
 
     /// The outer end of a container's `index`th endpoint.
     pub(super) fn endpoint(&self, container_id: &str, index: usize) -> String {
-        let letter = b"abcdefghijklmnopqrstuvwxyz".get(index).copied().unwrap_or(b'z');
-        format!("{}{}{}", self.prefix, char::from(letter), digits(container_id))
+        let letter = b"abcdefghijklmnopqrstuvwxyz"
+            .get(index)
+            .copied()
+            .unwrap_or(b'z');
+        format!(
+            "{}{}{}",
+            self.prefix,
+            char::from(letter),
+            digits(container_id)
+        )
     }
 
     /// Whether a link of this name is the outer end of an endpoint; returns the digits of the container's id.
@@ -85,7 +96,10 @@ pub(super) fn digits(id: &str) -> &str {
 }
 
 fn is_digits(text: &str) -> bool {
-    text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 8
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// An address with the prefix length of its subnet.
@@ -138,7 +152,10 @@ pub(super) fn inner_index(number: usize) -> u32 {
 
 /// Makes a bridge, gives it its addresses and brings it up. One that is there already is brought to this shape.
 /// Returns its index.
-pub(super) fn ensure_bridge(socket: &mut RouteSocket, spec: &BridgeSpec<'_>) -> Result<u32, NetlinkError> {
+pub(super) fn ensure_bridge(
+    socket: &mut RouteSocket,
+    spec: &BridgeSpec<'_>,
+) -> Result<u32, NetlinkError> {
     let mut link = LinkMessage::default();
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
@@ -157,7 +174,11 @@ pub(super) fn ensure_bridge(socket: &mut RouteSocket, spec: &BridgeSpec<'_>) -> 
     // Before the addresses, which IPv6 would otherwise test for duplicates first.
     set_bridge_settings(spec)
         .map_err(|source| NetlinkError::of(format!("set up bridge {}", spec.name), source))?;
-    let addresses = spec.addresses.iter().map(|address| add_address(index, *address, spec.name)).collect();
+    let addresses = spec
+        .addresses
+        .iter()
+        .map(|address| add_address(index, *address, spec.name))
+        .collect();
     match socket.submit(addresses) {
         Err(error) if !error.is(rustix::io::Errno::EXIST) => Err(error),
         _ => Ok(index),
@@ -167,11 +188,20 @@ pub(super) fn ensure_bridge(socket: &mut RouteSocket, spec: &BridgeSpec<'_>) -> 
 /// `route_localnet` lets the host's own 127.0.0.1 be translated to a container; the firewall drops what comes from
 /// anywhere else for 127.0.0.0/8, so nothing but the host gains by it.
 fn set_bridge_settings(spec: &BridgeSpec<'_>) -> io::Result<()> {
-    let ipv6 = spec.addresses.iter().any(|address| address.address.is_ipv6());
+    let ipv6 = spec
+        .addresses
+        .iter()
+        .any(|address| address.address.is_ipv6());
     sys::netns::write_sysctl(&format!("ipv4/conf/{}/route_localnet", spec.name), "1")?;
     sys::netns::write_sysctl(&format!("ipv4/conf/{}/rp_filter", spec.name), "1")?;
-    for (setting, value) in [("accept_ra", "0"), ("disable_ipv6", if ipv6 { "0" } else { "1" })] {
-        optional(sys::netns::write_sysctl(&format!("ipv6/conf/{}/{setting}", spec.name), value))?;
+    for (setting, value) in [
+        ("accept_ra", "0"),
+        ("disable_ipv6", if ipv6 { "0" } else { "1" }),
+    ] {
+        optional(sys::netns::write_sysctl(
+            &format!("ipv6/conf/{}/{setting}", spec.name),
+            value,
+        ))?;
     }
     Ok(())
 }
@@ -189,7 +219,10 @@ pub(super) fn set_up_loopback(socket: &mut RouteSocket, ipv6: bool) -> Result<()
     let settings = || {
         if !ipv6 {
             optional(sys::netns::write_sysctl("ipv6/conf/all/disable_ipv6", "1"))?;
-            optional(sys::netns::write_sysctl("ipv6/conf/default/disable_ipv6", "1"))?;
+            optional(sys::netns::write_sysctl(
+                "ipv6/conf/default/disable_ipv6",
+                "1",
+            ))?;
         }
         optional(sys::netns::write_sysctl("ipv6/conf/default/accept_ra", "0"))?;
         // What Docker grants to programs without privileges: low ports and `ping` without a raw socket.
@@ -271,8 +304,13 @@ pub(super) fn configure_endpoint(
     gateways: &[IpAddr],
 ) -> Result<(), NetlinkError> {
     let index = inner_index(spec.number);
-    let addresses = spec.addresses.iter().map(|address| add_address(index, *address, spec.inner_name));
-    let routes = gateways.iter().map(|gateway| default_route(index, *gateway));
+    let addresses = spec
+        .addresses
+        .iter()
+        .map(|address| add_address(index, *address, spec.inner_name));
+    let routes = gateways
+        .iter()
+        .map(|gateway| default_route(index, *gateway));
     inside.submit(addresses.chain(routes).collect())
 }
 
@@ -283,8 +321,10 @@ pub(super) fn default_route(index: u32, gateway: IpAddr) -> Request {
     route.header.table = RouteHeader::RT_TABLE_MAIN;
     route.header.protocol = RouteProtocol::Boot;
     route.header.kind = RouteType::Unicast;
-    route.attributes =
-        vec![RouteAttribute::Gateway(RouteAddress::from(gateway)), RouteAttribute::Oif(index)];
+    route.attributes = vec![
+        RouteAttribute::Gateway(RouteAddress::from(gateway)),
+        RouteAttribute::Oif(index),
+    ];
     Request {
         operation: format!("add default route by {gateway}"),
         flags: NLM_F_CREATE | NLM_F_EXCL,
@@ -294,10 +334,18 @@ pub(super) fn default_route(index: u32, gateway: IpAddr) -> Request {
 
 /// Removes the default routes of the socket's namespace.
 pub(super) fn remove_default_routes(socket: &mut RouteSocket) -> Result<(), NetlinkError> {
-    let routes = socket.list("list routes", RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+    let routes = socket.list(
+        "list routes",
+        RouteNetlinkMessage::GetRoute(RouteMessage::default()),
+    )?;
     let requests = routes.into_iter().filter_map(|message| {
-        let RouteNetlinkMessage::NewRoute(route) = message else { return None };
-        let leads_outside = route.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Gateway(_)));
+        let RouteNetlinkMessage::NewRoute(route) = message else {
+            return None;
+        };
+        let leads_outside = route
+            .attributes
+            .iter()
+            .any(|attribute| matches!(attribute, RouteAttribute::Gateway(_)));
         (route.header.destination_prefix_length == 0 && leads_outside).then(|| Request {
             operation: "remove default route".to_owned(),
             flags: 0,
@@ -307,7 +355,14 @@ pub(super) fn remove_default_routes(socket: &mut RouteSocket) -> Result<(), Netl
     socket.submit(requests.collect())
 }
 
-fn add_address(index: u32, InterfaceAddress { address, prefix_len }: InterfaceAddress, link: &str) -> Request {
+fn add_address(
+    index: u32,
+    InterfaceAddress {
+        address,
+        prefix_len,
+    }: InterfaceAddress,
+    link: &str,
+) -> Request {
     let mut message = AddressMessage::default();
     message.header.family = family(address);
     message.header.prefix_len = prefix_len;
@@ -316,11 +371,16 @@ fn add_address(index: u32, InterfaceAddress { address, prefix_len }: InterfaceAd
     if address.is_ipv6() {
         message.header.flags = AddressHeaderFlags::Nodad;
     }
-    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
+    ];
     if let (IpAddr::V4(_), Some(IpAddr::V4(broadcast))) =
         (address, Subnet::new(address, prefix_len).map(Subnet::last))
     {
-        message.attributes.push(AddressAttribute::Broadcast(broadcast));
+        message
+            .attributes
+            .push(AddressAttribute::Broadcast(broadcast));
     }
     Request {
         operation: format!("add address {address}/{prefix_len} to {link}"),
@@ -330,7 +390,11 @@ fn add_address(index: u32, InterfaceAddress { address, prefix_len }: InterfaceAd
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 /// Removes a link (of a pair: both). One that is not there is fine.
@@ -359,50 +423,92 @@ pub(super) struct Link {
 
 /// Returns all links of the socket's namespace.
 pub(super) fn list(socket: &mut RouteSocket) -> Result<Vec<Link>, NetlinkError> {
-    let found = socket.list("list links", RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+    let found = socket.list(
+        "list links",
+        RouteNetlinkMessage::GetLink(LinkMessage::default()),
+    )?;
     Ok(found
         .into_iter()
         .filter_map(|message| {
-            let RouteNetlinkMessage::NewLink(link) = message else { return None };
-            let name = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::IfName(name) => Some(name.clone()),
-                _ => None,
-            })?;
-            Some(Link { name, index: link.header.index })
+            let RouteNetlinkMessage::NewLink(link) = message else {
+                return None;
+            };
+            let name = link
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    LinkAttribute::IfName(name) => Some(name.clone()),
+                    _ => None,
+                })?;
+            Some(Link {
+                name,
+                index: link.header.index,
+            })
         })
         .collect())
 }
 
 fn index_of(socket: &mut RouteSocket, name: &str) -> Result<u32, NetlinkError> {
-    list(socket)?.into_iter().find(|link| link.name == name).map(|link| link.index).ok_or_else(|| {
-        NetlinkError::of(format!("find link {name}"), rustix::io::Errno::NODEV.into())
-    })
+    list(socket)?
+        .into_iter()
+        .find(|link| link.name == name)
+        .map(|link| link.index)
+        .ok_or_else(|| {
+            NetlinkError::of(format!("find link {name}"), rustix::io::Errno::NODEV.into())
+        })
 }
 
 /// Returns the subnets that the host's addresses and routes occupy, the default route excepted, with the link's index.
-pub(super) fn occupied_subnets(socket: &mut RouteSocket) -> Result<Vec<(Subnet, u32)>, NetlinkError> {
-    let addresses = socket.list("list addresses", RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
-    let routes = socket.list("list routes", RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+pub(super) fn occupied_subnets(
+    socket: &mut RouteSocket,
+) -> Result<Vec<(Subnet, u32)>, NetlinkError> {
+    let addresses = socket.list(
+        "list addresses",
+        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+    )?;
+    let routes = socket.list(
+        "list routes",
+        RouteNetlinkMessage::GetRoute(RouteMessage::default()),
+    )?;
     let of_address = |message: RouteNetlinkMessage| {
-        let RouteNetlinkMessage::NewAddress(message) = message else { return None };
-        let subnet = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Subnet::new(*address, message.header.prefix_len),
-            _ => None,
-        })?;
+        let RouteNetlinkMessage::NewAddress(message) = message else {
+            return None;
+        };
+        let subnet = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => {
+                    Subnet::new(*address, message.header.prefix_len)
+                }
+                _ => None,
+            })?;
         Some((subnet, message.header.index))
     };
     let of_route = |message: RouteNetlinkMessage| {
-        let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+        let RouteNetlinkMessage::NewRoute(message) = message else {
+            return None;
+        };
         let prefix_len = message.header.destination_prefix_length;
-        let subnet = message.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => Subnet::new((*address).into(), prefix_len),
-            RouteAttribute::Destination(RouteAddress::Inet6(address)) => Subnet::new((*address).into(), prefix_len),
-            _ => None,
-        })?;
-        let link = message.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::Oif(index) => Some(*index),
-            _ => None,
-        });
+        let subnet = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                    Subnet::new((*address).into(), prefix_len)
+                }
+                RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+                    Subnet::new((*address).into(), prefix_len)
+                }
+                _ => None,
+            })?;
+        let link = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            });
         Some((subnet, link.unwrap_or(0)))
     };
     Ok(addresses
@@ -421,7 +527,11 @@ mod tests {
     fn names_fit_the_kernel_and_tell_whose_they_are() {
         let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
         for names in [LinkNames::new(None), LinkNames::new(Some("a1b2c3"))] {
-            for name in [names.default_bridge(), names.bridge(id), names.endpoint(id, 25)] {
+            for name in [
+                names.default_bridge(),
+                names.bridge(id),
+                names.endpoint(id, 25),
+            ] {
                 assert!(name.len() <= 15, "{name}");
             }
             assert_eq!(names.container_of(&names.endpoint(id, 0)), Some("01234567"));

@@ -14,7 +14,9 @@ impl MacAddress {
     pub(crate) fn for_address(address: IpAddr) -> Self {
         let [a, b, c, d] = match address {
             IpAddr::V4(address) => address.octets(),
-            IpAddr::V6(address) => u32::try_from(address.to_bits() & u128::from(u32::MAX)).unwrap_or(0).to_be_bytes(),
+            IpAddr::V6(address) => u32::try_from(address.to_bits() & u128::from(u32::MAX))
+                .unwrap_or(0)
+                .to_be_bytes(),
         };
         // 0x02: locally administered, one station.
         Self([0x02, 0x42, a, b, c, d])
@@ -46,7 +48,10 @@ impl FromStr for MacAddress {
         let mut octets = [0; 6];
         let mut parts = text.split([':', '-']);
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(invalid)?;
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2)
+                .ok_or_else(invalid)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
         }
         // The lowest bit of the first byte marks a group of stations, which no link can be.
@@ -79,7 +84,14 @@ mod tests {
         let mac = MacAddress::for_address("172.16.0.2".parse().unwrap());
         assert_eq!(mac.to_string(), "02:42:ac:10:00:02");
         assert_eq!(mac.to_string().parse(), Ok(mac));
-        for bad in ["", "02:42:ac:10:00", "02:42:ac:10:00:02:03", "+2:42:ac:10:00:02", "01:00:00:00:00:00", "zz:42:ac:10:00:02"] {
+        for bad in [
+            "",
+            "02:42:ac:10:00",
+            "02:42:ac:10:00:02:03",
+            "+2:42:ac:10:00:02",
+            "01:00:00:00:00:00",
+            "zz:42:ac:10:00:02",
+        ] {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
     }

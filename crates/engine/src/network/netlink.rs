@@ -38,7 +38,10 @@ impl NetlinkError {
     }
 
     fn new(operation: &str, source: io::Error) -> Self {
-        Self { operation: operation.to_owned(), source }
+        Self {
+            operation: operation.to_owned(),
+            source,
+        }
     }
 
     /// Whether the kernel answered with this error.
@@ -61,7 +64,10 @@ impl RouteSocket {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
             socket.bind_auto()?;
             socket.connect(&SocketAddr::new(0, 0))?;
-            Ok(Self { socket, sequence: 0 })
+            Ok(Self {
+                socket,
+                sequence: 0,
+            })
         };
         open().map_err(|source| NetlinkError::new("open netlink socket", source))
     }
@@ -69,26 +75,47 @@ impl RouteSocket {
     /// Sends all requests in one packet and waits for every answer. The kernel carries out each, also after one that
     /// it refuses; the first refusal is returned.
     pub(super) fn submit(&mut self, requests: Vec<Request>) -> Result<(), NetlinkError> {
-        let Some(first_operation) = requests.first().map(|request| request.operation.clone()) else {
+        let Some(first_operation) = requests.first().map(|request| request.operation.clone())
+        else {
             return Ok(());
         };
         let mut packet = Vec::new();
         let mut awaited = Vec::new();
-        for Request { operation, flags, message } in requests {
+        for Request {
+            operation,
+            flags,
+            message,
+        } in requests
+        {
             self.sequence = self.sequence.wrapping_add(1);
-            append(&mut packet, flags | NLM_F_REQUEST | NLM_F_ACK, self.sequence, message);
+            append(
+                &mut packet,
+                flags | NLM_F_REQUEST | NLM_F_ACK,
+                self.sequence,
+                message,
+            );
             awaited.push((self.sequence, operation));
         }
-        self.socket.send(&packet, 0).map_err(|source| NetlinkError::new(&first_operation, source))?;
+        self.socket
+            .send(&packet, 0)
+            .map_err(|source| NetlinkError::new(&first_operation, source))?;
         let mut refusal = None;
         while !awaited.is_empty() {
             for message in self.receive(&first_operation)? {
-                let NetlinkPayload::Error(answer) = message.payload else { continue };
+                let NetlinkPayload::Error(answer) = message.payload else {
+                    continue;
+                };
                 let sequence = message.header.sequence_number;
-                let Some(position) = awaited.iter().position(|(number, _)| *number == sequence) else { continue };
+                let Some(position) = awaited.iter().position(|(number, _)| *number == sequence)
+                else {
+                    continue;
+                };
                 let (_, operation) = awaited.swap_remove(position);
                 if answer.code.is_some() && refusal.is_none() {
-                    refusal = Some(NetlinkError { operation, source: answer.to_io() });
+                    refusal = Some(NetlinkError {
+                        operation,
+                        source: answer.to_io(),
+                    });
                 }
             }
         }
@@ -103,8 +130,15 @@ impl RouteSocket {
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut packet = Vec::new();
-        append(&mut packet, NLM_F_REQUEST | NLM_F_DUMP, self.sequence, message);
-        self.socket.send(&packet, 0).map_err(|source| NetlinkError::new(operation, source))?;
+        append(
+            &mut packet,
+            NLM_F_REQUEST | NLM_F_DUMP,
+            self.sequence,
+            message,
+        );
+        self.socket
+            .send(&packet, 0)
+            .map_err(|source| NetlinkError::new(operation, source))?;
         let mut found = Vec::new();
         loop {
             for message in self.receive(operation)? {
@@ -124,7 +158,10 @@ impl RouteSocket {
     }
 
     /// Returns the messages of the next packet. One that cannot be read is left out: a newer kernel may say more.
-    fn receive(&self, operation: &str) -> Result<Vec<NetlinkMessage<RouteNetlinkMessage>>, NetlinkError> {
+    fn receive(
+        &self,
+        operation: &str,
+    ) -> Result<Vec<NetlinkMessage<RouteNetlinkMessage>>, NetlinkError> {
         let (packet, _) = loop {
             match self.socket.recv_from_full() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -139,7 +176,9 @@ impl RouteSocket {
                 messages.push(message);
             }
             // Messages begin at multiples of four bytes.
-            rest = tail.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+            rest = tail
+                .get(length.next_multiple_of(4) - length..)
+                .unwrap_or_default();
         }
         Ok(messages)
     }

@@ -15,7 +15,9 @@ use super::link::{self, BridgeSpec, LinkNames};
 use super::mac::MacAddress;
 use super::netlink::RouteSocket;
 use super::port::Reservation;
-use super::record::{self, DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, SubnetRecord};
+use super::record::{
+    self, DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, SubnetRecord,
+};
 use super::sandbox::Sandbox;
 use super::subnet::Subnet;
 use crate::config::EngineConfig;
@@ -53,7 +55,12 @@ impl NetworkState {
             Some(leases)
         };
         let (ipv4, ipv6) = (leases(true), leases(false));
-        Self { record, ipv4, ipv6, containers: HashSet::new() }
+        Self {
+            record,
+            ipv4,
+            ipv6,
+            containers: HashSet::new(),
+        }
     }
 }
 
@@ -74,15 +81,22 @@ impl State {
         if let Some(network) = self.networks.get(reference) {
             return Ok(network);
         }
-        if let Some(network) = self.networks.values().find(|network| network.record.name == reference) {
+        if let Some(network) = self
+            .networks
+            .values()
+            .find(|network| network.record.name == reference)
+        {
             return Ok(network);
         }
-        let mut found = self.networks.values().filter(|network| network.record.id.starts_with(reference));
+        let mut found = self
+            .networks
+            .values()
+            .filter(|network| network.record.id.starts_with(reference));
         match (found.next(), found.next()) {
             (Some(network), None) if !reference.is_empty() => Ok(network),
-            (Some(_), Some(_)) if !reference.is_empty() => {
-                Err(EngineError::Invalid(format!("network {reference} is ambiguous (2 matches found based on ID prefix)")))
-            }
+            (Some(_), Some(_)) if !reference.is_empty() => Err(EngineError::Invalid(format!(
+                "network {reference} is ambiguous (2 matches found based on ID prefix)"
+            ))),
             _ => Err(EngineError::no_such_network(reference)),
         }
     }
@@ -123,16 +137,24 @@ impl Networks {
     pub(crate) fn open(config: &EngineConfig, events: Arc<EventBus>) -> Result<Arc<Self>> {
         let tag = config.instance_tag();
         let names = LinkNames::new(tag.as_deref());
-        let (netns_dir, sandbox_dir) = (config.run_dir.join("netns"), config.run_dir.join("sandboxes"));
+        let (netns_dir, sandbox_dir) = (
+            config.run_dir.join("netns"),
+            config.run_dir.join("sandboxes"),
+        );
         for dir in [&netns_dir, &sandbox_dir] {
             std::fs::create_dir_all(dir).map_err(EngineError::io("create", dir.display()))?;
         }
         let dir = config.engine_dir().join("networks");
-        let store = ObjectStore::flat(dir.clone()).map_err(EngineError::io("open", dir.display()))?;
-        let records = store.load_all().map_err(EngineError::io("read", dir.display()))?;
+        let store: ObjectStore<NetworkRecord> =
+            ObjectStore::flat(dir.clone()).map_err(EngineError::io("open", dir.display()))?;
+        let records = store
+            .load_all()
+            .map_err(EngineError::io("read", dir.display()))?;
         let mut state = State::default();
         for (_, record) in records {
-            state.networks.insert(record.id.clone(), NetworkState::new(record));
+            state
+                .networks
+                .insert(record.id.clone(), NetworkState::new(record));
         }
         let networks = Self {
             firewall: Firewall::new(tag.as_deref(), names.prefix()),
@@ -150,18 +172,29 @@ impl Networks {
     }
 
     fn make_predefined(&self) -> Result<()> {
-        let predefined =
-            [(DEFAULT_NETWORK, Driver::Bridge), (HOST_NETWORK, Driver::Host), (NONE_NETWORK, Driver::Null)];
+        let predefined = [
+            (DEFAULT_NETWORK, Driver::Bridge),
+            (HOST_NETWORK, Driver::Host),
+            (NONE_NETWORK, Driver::Null),
+        ];
         for (name, driver) in predefined {
-            if self.lock().networks.values().any(|network| network.record.name == name) {
+            if self
+                .lock()
+                .networks
+                .values()
+                .any(|network| network.record.name == name)
+            {
                 continue;
             }
-            let mut record = NetworkRecord::predefined(id::generate()?, name, driver, time::now_ns());
+            let mut record =
+                NetworkRecord::predefined(id::generate()?, name, driver, time::now_ns());
             if driver == Driver::Bridge {
                 record.subnets = vec![self.choose_ipv4(&[])?];
             }
             self.save(&record)?;
-            self.lock().networks.insert(record.id.clone(), NetworkState::new(record));
+            self.lock()
+                .networks
+                .insert(record.id.clone(), NetworkState::new(record));
         }
         Ok(())
     }
@@ -172,7 +205,9 @@ impl Networks {
     }
 
     fn save(&self, record: &NetworkRecord) -> Result<()> {
-        self.store.save(&record.id, record).map_err(EngineError::io("write network", &record.name))
+        self.store
+            .save(&record.id, record)
+            .map_err(EngineError::io("write network", &record.name))
     }
 
     /// Makes a network. Returns its id and what the client should know.
@@ -187,19 +222,35 @@ impl Networks {
         let name = new.record.name.clone();
         {
             let state = self.lock();
-            if state.networks.values().any(|network| network.record.name == name) {
-                return Err(EngineError::Conflict(format!("network with name {name} already exists")));
+            if state
+                .networks
+                .values()
+                .any(|network| network.record.name == name)
+            {
+                return Err(EngineError::Conflict(format!(
+                    "network with name {name} already exists"
+                )));
             }
             let taken = |subnet: &SubnetRecord| {
-                let all = state.networks.values().flat_map(|network| &network.record.subnets);
-                all.filter(|other| !other.automatic || state_uses(&state, other)).any(|other| other.subnet.overlaps(subnet.subnet))
+                let all = state
+                    .networks
+                    .values()
+                    .flat_map(|network| &network.record.subnets);
+                all.filter(|other| !other.automatic || state_uses(&state, other))
+                    .any(|other| other.subnet.overlaps(subnet.subnet))
             };
             if new.record.subnets.iter().any(taken) {
-                return Err(EngineError::Forbidden("Pool overlaps with other one on this address space".to_owned()));
+                return Err(EngineError::Forbidden(
+                    "Pool overlaps with other one on this address space".to_owned(),
+                ));
             }
             let bridge = new.record.bridge(&self.names);
-            if state.networks.values().any(|other| other.record.driver == Driver::Bridge && other.record.bridge(&self.names) == bridge) {
-                return Err(EngineError::Forbidden(format!("bridge name {bridge} is in use by another network")));
+            if state.networks.values().any(|other| {
+                other.record.driver == Driver::Bridge && other.record.bridge(&self.names) == bridge
+            }) {
+                return Err(EngineError::Forbidden(format!(
+                    "bridge name {bridge} is in use by another network"
+                )));
             }
         }
         if new.choose_ipv4 {
@@ -212,17 +263,28 @@ impl Networks {
         self.save(&new.record)?;
         let id = new.record.id.clone();
         self.publish("create", &new.record, None);
-        self.lock().networks.insert(id.clone(), NetworkState::new(new.record));
+        self.lock()
+            .networks
+            .insert(id.clone(), NetworkState::new(new.record));
         Ok((id, new.warning))
     }
 
     /// Chooses an IPv4 subnet that nothing on this host occupies, beside `also_taken`.
     fn choose_ipv4(&self, also_taken: &[Subnet]) -> Result<SubnetRecord> {
         let mut socket = RouteSocket::open().map_err(internal)?;
-        let mut taken: Vec<Subnet> =
-            link::occupied_subnets(&mut socket).map_err(internal)?.into_iter().map(|(subnet, _)| subnet).collect();
+        let mut taken: Vec<Subnet> = link::occupied_subnets(&mut socket)
+            .map_err(internal)?
+            .into_iter()
+            .map(|(subnet, _)| subnet)
+            .collect();
         taken.extend(also_taken);
-        taken.extend(self.lock().networks.values().flat_map(|network| &network.record.subnets).map(|subnet| subnet.subnet));
+        taken.extend(
+            self.lock()
+                .networks
+                .values()
+                .flat_map(|network| &network.record.subnets)
+                .map(|subnet| subnet.subnet),
+        );
         let subnet = ipam::choose_subnet(&taken).ok_or_else(|| {
             EngineError::Invalid(
                 "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
@@ -230,7 +292,13 @@ impl Networks {
             )
         })?;
         let gateway = record::first_usable(subnet, subnet)?;
-        Ok(SubnetRecord { subnet, gateway, range: None, auxiliary: BTreeMap::new(), automatic: true })
+        Ok(SubnetRecord {
+            subnet,
+            gateway,
+            range: None,
+            auxiliary: BTreeMap::new(),
+            automatic: true,
+        })
     }
 
     /// Returns a network by name or id.
@@ -240,7 +308,11 @@ impl Networks {
     pub(crate) fn resolve(&self, reference: &str) -> Result<NetworkSummary> {
         let state = self.lock();
         let record = &state.find(reference)?.record;
-        Ok(NetworkSummary { id: record.id.clone(), name: record.name.clone(), driver: record.driver })
+        Ok(NetworkSummary {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            driver: record.driver,
+        })
     }
 
     /// Returns a network as Docker shows it, with its running containers.
@@ -260,13 +332,19 @@ impl Networks {
         let dangling = filters.boolean("dangling")?;
         for kind in filters.get("type") {
             if !matches!(kind.as_str(), "builtin" | "custom") {
-                return Err(EngineError::Invalid(format!("invalid filter 'type={kind}'")));
+                return Err(EngineError::Invalid(format!(
+                    "invalid filter 'type={kind}'"
+                )));
             }
         }
         let state = self.lock();
         let matches = |network: &&NetworkState| {
             let record = &network.record;
-            let kind = if record.is_predefined() { "builtin" } else { "custom" };
+            let kind = if record.is_predefined() {
+                "builtin"
+            } else {
+                "custom"
+            };
             let names = filters.get("name");
             (names.is_empty() || names.iter().any(|name| record.name.contains(name.as_str())))
                 && filters.matches_prefix("id", &record.id)
@@ -274,11 +352,16 @@ impl Networks {
                 && filters.matches_exactly("scope", "local")
                 && filters.matches_exactly("type", kind)
                 && filters.matches_labels(&record.labels)
-                && dangling.is_none_or(|dangling| dangling == (!record.is_predefined() && network.containers.is_empty()))
+                && dangling.is_none_or(|dangling| {
+                    dangling == (!record.is_predefined() && network.containers.is_empty())
+                })
         };
         let mut found: Vec<_> = state.networks.values().filter(matches).collect();
         found.sort_by_key(|network| network.record.created_ns);
-        Ok(found.into_iter().map(|network| inspect(&state, network)).collect())
+        Ok(found
+            .into_iter()
+            .map(|network| inspect(&state, network))
+            .collect())
     }
 
     /// Removes a network.
@@ -292,7 +375,10 @@ impl Networks {
             let network = state.find(reference)?;
             let record = network.record.clone();
             if record.is_predefined() {
-                return Err(EngineError::Forbidden(format!("{} is a pre-defined network and cannot be removed", record.name)));
+                return Err(EngineError::Forbidden(format!(
+                    "{} is a pre-defined network and cannot be removed",
+                    record.name
+                )));
             }
             if !network.containers.is_empty() {
                 return Err(EngineError::Forbidden(format!(
@@ -302,7 +388,9 @@ impl Networks {
                 )));
             }
             // The record goes first: what a kill leaves behind it is found by listing the links.
-            self.store.remove(&record.id).map_err(EngineError::io("remove network", &record.name))?;
+            self.store
+                .remove(&record.id)
+                .map_err(EngineError::io("remove network", &record.name))?;
             state.networks.remove(&record.id);
             record
         };
@@ -331,7 +419,9 @@ impl Networks {
                     && filters.matches_labels(&network.record.labels)
             };
             let found = state.networks.values().filter(matches);
-            found.map(|network| (network.record.id.clone(), network.record.name.clone())).collect()
+            found
+                .map(|network| (network.record.id.clone(), network.record.name.clone()))
+                .collect()
         };
         let mut removed = Vec::new();
         for (id, name) in candidates {
@@ -361,13 +451,17 @@ impl Networks {
         let spec = BridgeSpec {
             name: &bridge,
             addresses: &addresses,
-            mac: MacAddress::for_address(gateway.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))),
+            mac: MacAddress::for_address(
+                gateway.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+            ),
             mtu: record.mtu(),
         };
-        let made = link::ensure_bridge(&mut socket, &spec).map_err(internal).and_then(|index| {
-            self.firewall.set_network(&bridge, rules(&record))?;
-            Ok(index)
-        });
+        let made = link::ensure_bridge(&mut socket, &spec)
+            .map_err(internal)
+            .and_then(|index| {
+                self.firewall.set_network(&bridge, rules(&record))?;
+                Ok(index)
+            });
         match made {
             Ok(index) => {
                 bridges.insert(network_id.to_owned(), index);
@@ -384,7 +478,10 @@ impl Networks {
 
     /// Forgets that a bridge is up: someone deleted it.
     pub(super) fn forget_bridge(&self, network_id: &str) {
-        self.bridges.lock().unwrap_or_else(PoisonError::into_inner).remove(network_id);
+        self.bridges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(network_id);
     }
 
     /// Returns the network's record, with another subnet when the chosen one was taken by something else on this host
@@ -397,14 +494,21 @@ impl Networks {
             if self.names.is_bridge(&bridge) {
                 return Ok(record);
             }
-            return Err(EngineError::Conflict(format!("create bridge {bridge}: a link of this name exists already")));
+            return Err(EngineError::Conflict(format!(
+                "create bridge {bridge}: a link of this name exists already"
+            )));
         }
-        let Some(position) = record.subnets.iter().position(|subnet| subnet.automatic && subnet.subnet.is_ipv4()) else {
+        let Some(position) = record
+            .subnets
+            .iter()
+            .position(|subnet| subnet.automatic && subnet.subnet.is_ipv4())
+        else {
             return Ok(record);
         };
         let occupied = link::occupied_subnets(socket).map_err(internal)?;
         let current = record.subnets.get(position).map(|subnet| subnet.subnet);
-        if current.is_some_and(|current| occupied.iter().any(|(other, _)| other.overlaps(current))) {
+        if current.is_some_and(|current| occupied.iter().any(|(other, _)| other.overlaps(current)))
+        {
             let chosen = self.choose_ipv4(&[])?;
             tracing::info!(network = record.name, from = ?current, to = %chosen.subnet, "subnet is in use on this host; choose another");
             if let Some(place) = record.subnets.get_mut(position) {
@@ -414,7 +518,10 @@ impl Networks {
             let mut state = self.lock();
             if let Some(network) = state.networks.get_mut(network_id) {
                 let containers = std::mem::take(&mut network.containers);
-                *network = NetworkState { containers, ..NetworkState::new(record.clone()) };
+                *network = NetworkState {
+                    containers,
+                    ..NetworkState::new(record.clone())
+                };
             }
         }
         Ok(record)
@@ -431,7 +538,11 @@ impl Networks {
         let mut socket = RouteSocket::open().map_err(internal)?;
         let known: HashSet<String> = {
             let state = self.lock();
-            state.networks.values().map(|network| network.record.bridge(&self.names)).collect()
+            state
+                .networks
+                .values()
+                .map(|network| network.record.bridge(&self.names))
+                .collect()
         };
         for link in link::list(&mut socket).map_err(internal)? {
             if self.names.is_bridge(&link.name) && !known.contains(&link.name) {
@@ -450,10 +561,18 @@ impl Networks {
         let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
         let (busy, names): (bool, Vec<String>) = {
             let state = self.lock();
-            let of_ours = state.networks.values().filter(|network| network.record.driver == Driver::Bridge);
+            let of_ours = state
+                .networks
+                .values()
+                .filter(|network| network.record.driver == Driver::Bridge);
             (
-                state.networks.values().any(|network| !network.containers.is_empty()),
-                of_ours.map(|network| network.record.bridge(&self.names)).collect(),
+                state
+                    .networks
+                    .values()
+                    .any(|network| !network.containers.is_empty()),
+                of_ours
+                    .map(|network| network.record.bridge(&self.names))
+                    .collect(),
             )
         };
         if busy {
@@ -478,7 +597,8 @@ impl Networks {
         if let Some(container) = container {
             attributes.insert("container".to_owned(), container.to_owned());
         }
-        self.events.publish(EventKind::Network, action, &record.id, attributes);
+        self.events
+            .publish(EventKind::Network, action, &record.id, attributes);
     }
 
     /// Path of a container's network namespace.
@@ -494,10 +614,9 @@ impl Networks {
 
 /// Whether an automatic subnet is in use by a running container: only then it may not be chosen anew.
 fn state_uses(state: &State, subnet: &SubnetRecord) -> bool {
-    state
-        .networks
-        .values()
-        .any(|network| !network.containers.is_empty() && network.record.subnets.iter().any(|other| other == subnet))
+    state.networks.values().any(|network| {
+        !network.containers.is_empty() && network.record.subnets.iter().any(|other| other == subnet)
+    })
 }
 
 fn choose_ipv6() -> Result<SubnetRecord> {
@@ -506,7 +625,13 @@ fn choose_ipv6() -> Result<SubnetRecord> {
     let subnet = ipam::unique_local_subnet(random)
         .ok_or_else(|| EngineError::internal("choose", "IPv6 subnet", "no such subnet"))?;
     let gateway = record::first_usable(subnet, subnet)?;
-    Ok(SubnetRecord { subnet, gateway, range: None, auxiliary: BTreeMap::new(), automatic: true })
+    Ok(SubnetRecord {
+        subnet,
+        gateway,
+        range: None,
+        auxiliary: BTreeMap::new(),
+        automatic: true,
+    })
 }
 
 pub(super) fn rules(record: &NetworkRecord) -> NetworkRules {
@@ -527,8 +652,15 @@ fn active_endpoints(state: &State, network: &NetworkState) -> String {
         .iter()
         .filter_map(|container| state.sandboxes.get(container))
         .filter_map(|sandbox| {
-            let endpoint = sandbox.endpoints.iter().find(|endpoint| endpoint.network_id == network.record.id)?;
-            Some(format!("name:{:?} id:{:?}", sandbox.container_name, id::short(&endpoint.id)))
+            let endpoint = sandbox
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.network_id == network.record.id)?;
+            Some(format!(
+                "name:{:?} id:{:?}",
+                sandbox.container_name,
+                id::short(&endpoint.id)
+            ))
         })
         .collect();
     found.sort();
@@ -539,14 +671,25 @@ fn inspect(state: &State, network: &NetworkState) -> NetworkInspect {
     let mut inspected = network.record.inspect();
     let endpoints = network.containers.iter().filter_map(|container| {
         let sandbox = state.sandboxes.get(container)?;
-        let endpoint = sandbox.endpoints.iter().find(|endpoint| endpoint.network_id == network.record.id)?;
+        let endpoint = sandbox
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.network_id == network.record.id)?;
         let text = |address: Option<String>| Some(address.unwrap_or_default());
         let resource = EndpointResource {
             name: Some(sandbox.container_name.clone()),
             endpoint_id: Some(endpoint.id.clone()),
             mac_address: text(endpoint.mac.map(|mac| mac.to_string())),
-            ipv4_address: text(endpoint.ipv4.map(|ipv4| format!("{}/{}", ipv4.address, ipv4.prefix_len))),
-            ipv6_address: text(endpoint.ipv6.map(|ipv6| format!("{}/{}", ipv6.address, ipv6.prefix_len))),
+            ipv4_address: text(
+                endpoint
+                    .ipv4
+                    .map(|ipv4| format!("{}/{}", ipv4.address, ipv4.prefix_len)),
+            ),
+            ipv6_address: text(
+                endpoint
+                    .ipv6
+                    .map(|ipv6| format!("{}/{}", ipv6.address, ipv6.prefix_len)),
+            ),
         };
         Some((container.clone(), resource))
     });

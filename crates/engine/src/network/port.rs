@@ -81,12 +81,19 @@ pub(crate) fn parse_port_key(key: &str) -> Result<(u16, Protocol)> {
         }
         _ => return Err(invalid()),
     };
-    Ok((parse_port(port).filter(|port| *port > 0).ok_or_else(invalid)?, protocol))
+    Ok((
+        parse_port(port)
+            .filter(|port| *port > 0)
+            .ok_or_else(invalid)?,
+        protocol,
+    ))
 }
 
 /// Reads digits only: `u16::from_str` takes a leading `+`.
 fn parse_port(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 /// Reads a host port: nothing or `0` (the kernel chooses), one port, or a range `8000-8010`.
@@ -122,9 +129,10 @@ pub(crate) fn parse_bindings(bindings: &PortMap) -> Result<Vec<PortRequest>> {
         for binding in bindings {
             let host_ip = match binding.host_ip.as_deref().unwrap_or_default() {
                 "" => None,
-                text => Some(text.parse::<IpAddr>().map_err(|_| {
-                    EngineError::Invalid(format!("invalid IP address: {text}"))
-                })?),
+                text => Some(
+                    text.parse::<IpAddr>()
+                        .map_err(|_| EngineError::Invalid(format!("invalid IP address: {text}")))?,
+                ),
             };
             if host_ip.is_some_and(|address| address.is_ipv6()) {
                 return Err(EngineError::Unsupported(
@@ -132,7 +140,12 @@ pub(crate) fn parse_bindings(bindings: &PortMap) -> Result<Vec<PortRequest>> {
                 ));
             }
             let host_ports = parse_host_ports(binding.host_port.as_deref().unwrap_or_default())?;
-            requests.push(PortRequest { container_port, protocol, host_ip, host_ports });
+            requests.push(PortRequest {
+                container_port,
+                protocol,
+                host_ip,
+                host_ports,
+            });
         }
     }
     // In a fixed order, so that ranges are handed out the same way each time.
@@ -141,15 +154,24 @@ pub(crate) fn parse_bindings(bindings: &PortMap) -> Result<Vec<PortRequest>> {
 }
 
 /// Returns published and merely exposed ports as a container's inspect shows them.
-pub(crate) fn port_map<'a>(published: &[PublishedPort], exposed: impl IntoIterator<Item = &'a str>) -> PortMap {
-    let mut map: PortMap = exposed.into_iter().map(|key| (key.to_owned(), None)).collect::<HashMap<_, _>>();
+pub(crate) fn port_map<'a>(
+    published: &[PublishedPort],
+    exposed: impl IntoIterator<Item = &'a str>,
+) -> PortMap {
+    let mut map: PortMap = exposed
+        .into_iter()
+        .map(|key| (key.to_owned(), None))
+        .collect::<HashMap<_, _>>();
     for port in published {
         let key = format!("{}/{}", port.container_port, port.protocol.as_str());
         let binding = PortBinding {
             host_ip: Some(port.host_ip.to_string()),
             host_port: Some(port.host_port.to_string()),
         };
-        map.entry(key).or_default().get_or_insert_default().push(binding);
+        map.entry(key)
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
     }
     map
 }
@@ -170,10 +192,22 @@ pub(crate) fn port_summaries<'a>(
     };
     let mut summaries: Vec<_> = published
         .iter()
-        .map(|port| summary(port.container_port, port.protocol, Some((port.host_ip, port.host_port))))
+        .map(|port| {
+            summary(
+                port.container_port,
+                port.protocol,
+                Some((port.host_ip, port.host_port)),
+            )
+        })
         .collect();
-    for (port, protocol) in exposed.into_iter().filter_map(|key| parse_port_key(key).ok()) {
-        if !published.iter().any(|other| other.container_port == port && other.protocol == protocol) {
+    for (port, protocol) in exposed
+        .into_iter()
+        .filter_map(|key| parse_port_key(key).ok())
+    {
+        if !published
+            .iter()
+            .any(|other| other.container_port == port && other.protocol == protocol)
+        {
             summaries.push(summary(port, protocol, None));
         }
     }
@@ -210,7 +244,10 @@ impl Reservation {
             net::listen(&socket, 64)?;
         }
         let bound = SocketAddr::try_from(net::getsockname(&socket)?)?;
-        Ok(Self { port: bound.port(), socket })
+        Ok(Self {
+            port: bound.port(),
+            socket,
+        })
     }
 }
 
@@ -221,7 +258,10 @@ mod tests {
     use super::*;
 
     fn binding(ip: &str, port: &str) -> PortBinding {
-        PortBinding { host_ip: Some(ip.to_owned()), host_port: Some(port.to_owned()) }
+        PortBinding {
+            host_ip: Some(ip.to_owned()),
+            host_port: Some(port.to_owned()),
+        }
     }
 
     fn parse(key: &str, bindings: Vec<PortBinding>) -> Result<Vec<PortRequest>> {
@@ -230,14 +270,32 @@ mod tests {
 
     #[test]
     fn bindings_are_read_as_docker_reads_them() {
-        let read = parse("80/tcp", vec![binding("127.0.0.1", "8080"), binding("", "9000-9010"), binding("", "0")]).unwrap();
+        let read = parse(
+            "80/tcp",
+            vec![
+                binding("127.0.0.1", "8080"),
+                binding("", "9000-9010"),
+                binding("", "0"),
+            ],
+        )
+        .unwrap();
         assert_eq!(read.len(), 3);
-        assert!(read.iter().any(|request| request.host_ip == Some("127.0.0.1".parse().unwrap())
-            && request.host_ports == Some((8080, 8080))));
-        assert!(read.iter().any(|request| request.host_ports == Some((9000, 9010))));
+        assert!(read.iter().any(
+            |request| request.host_ip == Some("127.0.0.1".parse().unwrap())
+                && request.host_ports == Some((8080, 8080))
+        ));
+        assert!(
+            read.iter()
+                .any(|request| request.host_ports == Some((9000, 9010)))
+        );
         assert!(read.iter().any(|request| request.host_ports.is_none()));
         assert_eq!(parse("53/udp", vec![]).unwrap()[0].protocol, Protocol::Udp);
-        assert_eq!(parse_bindings(&PortMap::from([("80".to_owned(), None)])).unwrap().len(), 1);
+        assert_eq!(
+            parse_bindings(&PortMap::from([("80".to_owned(), None)]))
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -251,9 +309,18 @@ mod tests {
             ("80", "", "+80"),
             ("80", "localhost", ""),
         ] {
-            assert!(matches!(parse(key, vec![binding(ip, port)]), Err(EngineError::Invalid(_))), "{key} {ip} {port}");
+            assert!(
+                matches!(
+                    parse(key, vec![binding(ip, port)]),
+                    Err(EngineError::Invalid(_))
+                ),
+                "{key} {ip} {port}"
+            );
         }
-        assert!(matches!(parse("80/sctp", vec![]), Err(EngineError::Unsupported(_))));
+        assert!(matches!(
+            parse("80/sctp", vec![]),
+            Err(EngineError::Unsupported(_))
+        ));
     }
 
     #[test]
@@ -280,7 +347,13 @@ mod tests {
         assert_eq!(map["443/tcp"], None);
         assert_eq!(map["80/tcp"], Some(vec![binding("0.0.0.0", "8080")]));
         let summaries = port_summaries(&published, ["80/tcp", "443/tcp"]);
-        assert_eq!(summaries.iter().map(|s| (s.private_port, s.public_port)).collect::<Vec<_>>(), [(80, Some(8080)), (443, None)]);
+        assert_eq!(
+            summaries
+                .iter()
+                .map(|s| (s.private_port, s.public_port))
+                .collect::<Vec<_>>(),
+            [(80, Some(8080)), (443, None)]
+        );
     }
 
     proptest! {

@@ -117,7 +117,9 @@ impl NetworkRecord {
 
     /// Its subnet of one family.
     pub(super) fn subnet(&self, ipv4: bool) -> Option<&SubnetRecord> {
-        self.subnets.iter().find(|subnet| subnet.subnet.is_ipv4() == ipv4)
+        self.subnets
+            .iter()
+            .find(|subnet| subnet.subnet.is_ipv4() == ipv4)
     }
 
     /// Name of its bridge.
@@ -131,24 +133,33 @@ impl NetworkRecord {
 
     /// The addresses of its bridge.
     pub(super) fn bridge_addresses(&self) -> Vec<InterfaceAddress> {
-        let address =
-            |subnet: &SubnetRecord| InterfaceAddress { address: subnet.gateway, prefix_len: subnet.subnet.prefix_len() };
+        let address = |subnet: &SubnetRecord| InterfaceAddress {
+            address: subnet.gateway,
+            prefix_len: subnet.subnet.prefix_len(),
+        };
         self.subnets.iter().map(address).collect()
     }
 
     /// Largest packet, in bytes.
     pub(super) fn mtu(&self) -> u32 {
-        self.options.get(OPTION_MTU).and_then(|mtu| mtu.parse().ok()).unwrap_or(DEFAULT_MTU)
+        self.options
+            .get(OPTION_MTU)
+            .and_then(|mtu| mtu.parse().ok())
+            .unwrap_or(DEFAULT_MTU)
     }
 
     /// Whether its containers reach each other.
     pub(super) fn connects_containers(&self) -> bool {
-        self.options.get(OPTION_ICC).is_none_or(|value| is_true(value))
+        self.options
+            .get(OPTION_ICC)
+            .is_none_or(|value| is_true(value))
     }
 
     /// Whether packets that leave get the host's address.
     pub(super) fn masquerades(&self) -> bool {
-        self.options.get(OPTION_MASQUERADE).is_none_or(|value| is_true(value))
+        self.options
+            .get(OPTION_MASQUERADE)
+            .is_none_or(|value| is_true(value))
     }
 
     /// The address of the host on which ports are published when none is asked for.
@@ -166,7 +177,11 @@ impl NetworkRecord {
             ip_range: subnet.range.map(|range| range.to_string()),
             gateway: Some(subnet.gateway.to_string()),
             auxiliary_addresses: (!subnet.auxiliary.is_empty()).then(|| {
-                subnet.auxiliary.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()
+                subnet
+                    .auxiliary
+                    .iter()
+                    .map(|(name, address)| (name.clone(), address.to_string()))
+                    .collect()
             }),
         };
         NetworkInspect {
@@ -224,10 +239,16 @@ pub(super) struct NewNetwork {
 pub(super) fn check(id: String, request: NetworkCreateRequest) -> Result<NewNetwork> {
     let name = request.name;
     if is_predefined_name(&name) || name == "default" {
-        return Err(EngineError::Forbidden(format!("operation is not permitted on predefined {name} network")));
+        return Err(EngineError::Forbidden(format!(
+            "operation is not permitted on predefined {name} network"
+        )));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if name.is_empty() || name.len() > 255 || !name.bytes().all(allowed) || !name.as_bytes()[0].is_ascii_alphanumeric() {
+    if name.is_empty()
+        || name.len() > 255
+        || !name.bytes().all(allowed)
+        || !name.as_bytes()[0].is_ascii_alphanumeric()
+    {
         return Err(EngineError::Invalid(format!(
             "invalid network name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed"
         )));
@@ -235,31 +256,55 @@ pub(super) fn check(id: String, request: NetworkCreateRequest) -> Result<NewNetw
     match request.driver.as_deref().unwrap_or_default() {
         "" | "default" | "bridge" => {}
         driver @ ("host" | "null") => {
-            return Err(EngineError::Forbidden(format!("only one instance of \"{driver}\" network is allowed")));
+            return Err(EngineError::Forbidden(format!(
+                "only one instance of \"{driver}\" network is allowed"
+            )));
         }
-        driver => return Err(EngineError::NotFound(format!("plugin \"{driver}\" not found"))),
+        driver => {
+            return Err(EngineError::NotFound(format!(
+                "plugin \"{driver}\" not found"
+            )));
+        }
     }
-    if request.config_only == Some(true) || request.ingress == Some(true) || request.config_from.is_some_and(|from| from.network.is_some_and(|name| !name.is_empty())) {
-        return Err(EngineError::Unsupported("create a config-only or ingress network: not supported by this engine".to_owned()));
+    if request.config_only == Some(true)
+        || request.ingress == Some(true)
+        || request
+            .config_from
+            .is_some_and(|from| from.network.is_some_and(|name| !name.is_empty()))
+    {
+        return Err(EngineError::Unsupported(
+            "create a config-only or ingress network: not supported by this engine".to_owned(),
+        ));
     }
     if request.enable_ipv4 == Some(false) {
-        return Err(EngineError::Unsupported("create a network without IPv4: not supported by this engine".to_owned()));
+        return Err(EngineError::Unsupported(
+            "create a network without IPv4: not supported by this engine".to_owned(),
+        ));
     }
     let enable_ipv6 = request.enable_ipv6.unwrap_or_default();
     let ipam = request.ipam.unwrap_or_default();
     if !matches!(ipam.driver.as_deref().unwrap_or_default(), "" | "default") {
-        return Err(EngineError::NotFound(format!("plugin \"{}\" not found", ipam.driver.unwrap_or_default())));
+        return Err(EngineError::NotFound(format!(
+            "plugin \"{}\" not found",
+            ipam.driver.unwrap_or_default()
+        )));
     }
     let mut subnets = Vec::new();
     for config in ipam.config.unwrap_or_default() {
         if let Some(subnet) = check_subnet(config)? {
-            if subnets.iter().any(|other: &SubnetRecord| other.subnet.is_ipv4() == subnet.subnet.is_ipv4()) {
+            if subnets
+                .iter()
+                .any(|other: &SubnetRecord| other.subnet.is_ipv4() == subnet.subnet.is_ipv4())
+            {
                 return Err(EngineError::Unsupported(
                     "create a network with several subnets of one family: not supported by this engine".to_owned(),
                 ));
             }
             if !enable_ipv6 && !subnet.subnet.is_ipv4() {
-                return Err(EngineError::Invalid(format!("subnet {} needs EnableIPv6 (--ipv6)", subnet.subnet)));
+                return Err(EngineError::Invalid(format!(
+                    "subnet {} needs EnableIPv6 (--ipv6)",
+                    subnet.subnet
+                )));
             }
             subnets.push(subnet);
         }
@@ -279,26 +324,42 @@ pub(super) fn check(id: String, request: NetworkCreateRequest) -> Result<NewNetw
         options,
         labels: request.labels.unwrap_or_default(),
     };
-    Ok(NewNetwork { record, choose_ipv4, choose_ipv6, warning })
+    Ok(NewNetwork {
+        record,
+        choose_ipv4,
+        choose_ipv6,
+        warning,
+    })
 }
 
 fn check_subnet(config: IpamConfig) -> Result<Option<SubnetRecord>> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let Some(text) = given(config.subnet) else {
         if given(config.gateway).is_some() || given(config.ip_range).is_some() {
-            return Err(EngineError::Invalid("invalid IPAM configuration: a gateway or range needs its subnet".to_owned()));
+            return Err(EngineError::Invalid(
+                "invalid IPAM configuration: a gateway or range needs its subnet".to_owned(),
+            ));
         }
         return Ok(None);
     };
     let invalid = |error: &dyn std::fmt::Display| EngineError::Invalid(error.to_string());
     let subnet: Subnet = text.parse().map_err(|error| invalid(&error))?;
-    if subnet.prefix_len() == 0 || (subnet.is_ipv4() && subnet.prefix_len() > 30) || subnet.prefix_len() > 126 {
-        return Err(EngineError::Invalid(format!("invalid subnet {subnet}: it holds no gateway and container, or everything")));
+    if subnet.prefix_len() == 0
+        || (subnet.is_ipv4() && subnet.prefix_len() > 30)
+        || subnet.prefix_len() > 126
+    {
+        return Err(EngineError::Invalid(format!(
+            "invalid subnet {subnet}: it holds no gateway and container, or everything"
+        )));
     }
     let inside = |text: String| {
-        let address: IpAddr = text.parse().map_err(|_| EngineError::Invalid(format!("invalid IP address: {text}")))?;
+        let address: IpAddr = text
+            .parse()
+            .map_err(|_| EngineError::Invalid(format!("invalid IP address: {text}")))?;
         if !subnet.contains(address) {
-            return Err(EngineError::Invalid(format!("invalid IPAM configuration: no matching subnet for address {address}")));
+            return Err(EngineError::Invalid(format!(
+                "invalid IPAM configuration: no matching subnet for address {address}"
+            )));
         }
         Ok(address)
     };
@@ -306,7 +367,9 @@ fn check_subnet(config: IpamConfig) -> Result<Option<SubnetRecord>> {
         .map(|text| {
             let range: Subnet = text.parse().map_err(|error| invalid(&error))?;
             if !subnet.contains(range.address()) || range.prefix_len() < subnet.prefix_len() {
-                return Err(EngineError::Invalid(format!("invalid IPAM configuration: range {range} is not in subnet {subnet}")));
+                return Err(EngineError::Invalid(format!(
+                    "invalid IPAM configuration: range {range} is not in subnet {subnet}"
+                )));
             }
             Ok(range)
         })
@@ -321,13 +384,27 @@ fn check_subnet(config: IpamConfig) -> Result<Option<SubnetRecord>> {
         .into_iter()
         .map(|(name, text)| Ok((name, inside(text)?)))
         .collect::<Result<_>>()?;
-    Ok(Some(SubnetRecord { subnet, gateway, range, auxiliary, automatic: false }))
+    Ok(Some(SubnetRecord {
+        subnet,
+        gateway,
+        range,
+        auxiliary,
+        automatic: false,
+    }))
 }
 
 /// The lowest address of the range that is not the subnet's network address.
 pub(super) fn first_usable(range: Subnet, subnet: Subnet) -> Result<IpAddr> {
-    let first = if range.address() == subnet.address() { 1 } else { 0 };
-    range.address_at(first).ok_or_else(|| EngineError::Invalid(format!("invalid subnet {subnet}: it has no address for a gateway")))
+    let first = if range.address() == subnet.address() {
+        1
+    } else {
+        0
+    };
+    range.address_at(first).ok_or_else(|| {
+        EngineError::Invalid(format!(
+            "invalid subnet {subnet}: it has no address for a gateway"
+        ))
+    })
 }
 
 fn check_options(options: &BTreeMap<String, String>) -> Result<String> {
@@ -336,26 +413,42 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<String> {
         let valid = match key.as_str() {
             OPTION_BRIDGE_NAME => is_link_name(value),
             OPTION_ICC | OPTION_MASQUERADE => {
-                matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "0" | "f" | "false")
+                matches!(
+                    value.to_ascii_lowercase().as_str(),
+                    "1" | "t" | "true" | "0" | "f" | "false"
+                )
             }
             OPTION_HOST_BINDING => value.parse::<Ipv4Addr>().is_ok(),
-            OPTION_MTU => value.parse::<u32>().is_ok_and(|mtu| (68..=65535).contains(&mtu)),
+            OPTION_MTU => value
+                .parse::<u32>()
+                .is_ok_and(|mtu| (68..=65535).contains(&mtu)),
             _ => {
                 unknown.push(key.as_str());
                 true
             }
         };
         if !valid {
-            return Err(EngineError::Invalid(format!("invalid value {value:?} for option {key}")));
+            return Err(EngineError::Invalid(format!(
+                "invalid value {value:?} for option {key}"
+            )));
         }
     }
-    Ok(if unknown.is_empty() { String::new() } else { format!("options without effect on this engine: {}", unknown.join(", ")) })
+    Ok(if unknown.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "options without effect on this engine: {}",
+            unknown.join(", ")
+        )
+    })
 }
 
 fn is_link_name(name: &str) -> bool {
     (1..=15).contains(&name.len())
         && name != "lo"
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
         && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
@@ -390,21 +483,42 @@ mod tests {
     #[test]
     fn bad_requests_are_refused() {
         let of = |request| check("1".to_owned(), request).unwrap_err();
-        assert!(matches!(of(request("10.9.0.0/24", "10.8.0.1")), EngineError::Invalid(_)));
-        assert!(matches!(of(request("10.9.0.0", "")), EngineError::Invalid(_)));
-        assert!(matches!(of(request("fd00::/64", "")), EngineError::Invalid(_)));
+        assert!(matches!(
+            of(request("10.9.0.0/24", "10.8.0.1")),
+            EngineError::Invalid(_)
+        ));
+        assert!(matches!(
+            of(request("10.9.0.0", "")),
+            EngineError::Invalid(_)
+        ));
+        assert!(matches!(
+            of(request("fd00::/64", "")),
+            EngineError::Invalid(_)
+        ));
         for (name, driver) in [("bridge", "bridge"), ("x", "host")] {
-            let request = NetworkCreateRequest { name: name.into(), driver: Some(driver.into()), ..Default::default() };
+            let request = NetworkCreateRequest {
+                name: name.into(),
+                driver: Some(driver.into()),
+                ..Default::default()
+            };
             assert!(matches!(of(request), EngineError::Forbidden(_)));
         }
-        let foreign = NetworkCreateRequest { name: "x".into(), driver: Some("overlay2".into()), ..Default::default() };
+        let foreign = NetworkCreateRequest {
+            name: "x".into(),
+            driver: Some("overlay2".into()),
+            ..Default::default()
+        };
         assert_eq!(of(foreign).to_string(), "plugin \"overlay2\" not found");
         for name in ["", "a b", "../x", "-x", "é"] {
-            let request = NetworkCreateRequest { name: name.into(), ..Default::default() };
+            let request = NetworkCreateRequest {
+                name: name.into(),
+                ..Default::default()
+            };
             assert!(matches!(of(request), EngineError::Invalid(_)), "{name}");
         }
         let mut with_option = request("10.9.0.0/24", "");
-        with_option.options = Some([(OPTION_BRIDGE_NAME.to_owned(), "x\"; drop".to_owned())].into());
+        with_option.options =
+            Some([(OPTION_BRIDGE_NAME.to_owned(), "x\"; drop".to_owned())].into());
         assert!(matches!(of(with_option), EngineError::Invalid(_)));
     }
 }

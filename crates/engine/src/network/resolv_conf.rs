@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::dns::RESOLVER_ADDRESS;
 use super::networks::Networks;
-use super::record::{Driver, DEFAULT_NETWORK};
+use super::record::{DEFAULT_NETWORK, Driver};
 use super::sandbox::{DnsRequest, Sandbox};
 use crate::error::{EngineError, Result};
 
@@ -33,7 +33,9 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 // A zone (`fe80::1%eth0`) means nothing elsewhere.
-                Some("nameserver") => conf.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok())),
+                Some("nameserver") => conf
+                    .servers
+                    .extend(words.next().and_then(|word| word.parse::<IpAddr>().ok())),
                 Some("search" | "domain") => conf.search = words.map(str::to_owned).collect(),
                 Some("options") => conf.options.extend(words.map(str::to_owned)),
                 _ => {}
@@ -44,16 +46,24 @@ impl ResolvConf {
 
     /// Reads the host's file; a host without one has no resolvers.
     pub(super) async fn of_host() -> Self {
-        tokio::fs::read_to_string(HOST_FILE).await.map(|text| Self::parse(&text)).unwrap_or_default()
+        tokio::fs::read_to_string(HOST_FILE)
+            .await
+            .map(|text| Self::parse(&text))
+            .unwrap_or_default()
     }
 
     fn of_host_blocking() -> Self {
-        std::fs::read_to_string(HOST_FILE).map(|text| Self::parse(&text)).unwrap_or_default()
+        std::fs::read_to_string(HOST_FILE)
+            .map(|text| Self::parse(&text))
+            .unwrap_or_default()
     }
 
     /// Where to send queries.
     pub(super) fn resolvers(&self) -> Vec<SocketAddr> {
-        self.servers.iter().map(|address| SocketAddr::new(*address, 53)).collect()
+        self.servers
+            .iter()
+            .map(|address| SocketAddr::new(*address, 53))
+            .collect()
     }
 
     /// Replaces what was asked for.
@@ -62,7 +72,12 @@ impl ResolvConf {
             self.servers.clone_from(&request.servers);
         }
         if !request.search.is_empty() {
-            self.search = request.search.iter().filter(|domain| *domain != ".").cloned().collect();
+            self.search = request
+                .search
+                .iter()
+                .filter(|domain| *domain != ".")
+                .cloned()
+                .collect();
         }
         if !request.options.is_empty() {
             self.options.clone_from(&request.options);
@@ -78,7 +93,10 @@ impl ResolvConf {
             self.servers.retain(|address| !address.is_loopback());
         }
         if self.servers.is_empty() {
-            self.servers = FALLBACK_RESOLVERS.iter().filter_map(|address| address.parse().ok()).collect();
+            self.servers = FALLBACK_RESOLVERS
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
         }
         self
     }
@@ -104,7 +122,11 @@ impl Networks {
         let mut conf = ResolvConf::of_host_blocking().with(&sandbox.dns);
         if self.serves_dns(sandbox) {
             conf.servers = vec![RESOLVER_ADDRESS.into()];
-            if !conf.options.iter().any(|option| option.starts_with("ndots:")) {
+            if !conf
+                .options
+                .iter()
+                .any(|option| option.starts_with("ndots:"))
+            {
                 // A container's name has no dot and needs no search domain.
                 conf.options.push("ndots:0".to_owned());
             }
@@ -113,8 +135,11 @@ impl Networks {
         if sandbox.netns_path.is_none() || !sandbox.dns.servers.is_empty() {
             return conf.write();
         }
-        let resolved =
-            || std::fs::read_to_string(RESOLVED_FILE).map(|text| ResolvConf::parse(&text)).unwrap_or_default();
+        let resolved = || {
+            std::fs::read_to_string(RESOLVED_FILE)
+                .map(|text| ResolvConf::parse(&text))
+                .unwrap_or_default()
+        };
         conf.reachable(resolved).write()
     }
 
@@ -130,8 +155,12 @@ impl Networks {
         for entry in extra_hosts {
             let invalid = || EngineError::Invalid(format!("bad format for add-host: {entry:?}"));
             // `NAME=ADDRESS` is the newer form, which an IPv6 address needs no care in.
-            let (name, address) = entry.split_once('=').or_else(|| entry.split_once(':')).ok_or_else(invalid)?;
-            let is_name = !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+            let (name, address) = entry
+                .split_once('=')
+                .or_else(|| entry.split_once(':'))
+                .ok_or_else(invalid)?;
+            let is_name = !name.is_empty()
+                && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control());
             let address = match address {
                 HOST_GATEWAY => self.default_gateway(),
                 text => text.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
@@ -152,7 +181,14 @@ impl Networks {
     /// The host's address on the default network.
     fn default_gateway(&self) -> Option<IpAddr> {
         let state = self.lock();
-        Some(state.find(DEFAULT_NETWORK).ok()?.record.subnet(true)?.gateway)
+        Some(
+            state
+                .find(DEFAULT_NETWORK)
+                .ok()?
+                .record
+                .subnet(true)?
+                .gateway,
+        )
     }
 
     /// Whether the container has a resolver of ours.
@@ -162,7 +198,9 @@ impl Networks {
             state
                 .networks
                 .get(&endpoint.network_id)
-                .is_some_and(|network| network.record.driver == Driver::Bridge && network.record.has_dns())
+                .is_some_and(|network| {
+                    network.record.driver == Driver::Bridge && network.record.has_dns()
+                })
         })
     }
 }
@@ -185,21 +223,35 @@ mod tests {
     fn file_is_read_and_written() {
         let text = "# comment\nnameserver 10.0.0.53\nnameserver fe80::1%eth0\nsearch a b\nsearch c d\noptions ndots:2 edns0\n";
         let conf = ResolvConf::parse(text);
-        assert_eq!(conf.write(), "nameserver 10.0.0.53\nsearch c d\noptions ndots:2 edns0\n");
+        assert_eq!(
+            conf.write(),
+            "nameserver 10.0.0.53\nsearch c d\noptions ndots:2 edns0\n"
+        );
     }
 
     #[test]
     fn loopback_resolvers_are_replaced() {
         let stub = ResolvConf::parse("nameserver 127.0.0.53\n");
         let real = || ResolvConf::parse("nameserver 192.168.1.1\n");
-        assert_eq!(stub.clone().reachable(real).write(), "nameserver 192.168.1.1\n");
-        assert_eq!(stub.reachable(ResolvConf::default).write(), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+        assert_eq!(
+            stub.clone().reachable(real).write(),
+            "nameserver 192.168.1.1\n"
+        );
+        assert_eq!(
+            stub.reachable(ResolvConf::default).write(),
+            "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
+        );
     }
 
     #[test]
     fn request_replaces_what_it_names() {
-        let request = DnsRequest { search: vec![".".to_owned()], servers: vec!["1.1.1.1".parse().unwrap()], ..DnsRequest::default() };
-        let conf = ResolvConf::parse("nameserver 10.0.0.53\nsearch a\noptions edns0\n").with(&request);
+        let request = DnsRequest {
+            search: vec![".".to_owned()],
+            servers: vec!["1.1.1.1".parse().unwrap()],
+            ..DnsRequest::default()
+        };
+        let conf =
+            ResolvConf::parse("nameserver 10.0.0.53\nsearch a\noptions edns0\n").with(&request);
         assert_eq!(conf.write(), "nameserver 1.1.1.1\noptions edns0\n");
     }
 

@@ -63,10 +63,18 @@ impl EndpointRequest {
     pub(crate) fn from_settings(network: &str, settings: &EndpointSettings) -> Result<Self> {
         fn parse<T: std::str::FromStr>(kind: &str, text: Option<&str>) -> Result<Option<T>> {
             text.filter(|text| !text.is_empty())
-                .map(|text| text.parse().map_err(|_| EngineError::Invalid(format!("invalid {kind} address: {text}"))))
+                .map(|text| {
+                    text.parse().map_err(|_| {
+                        EngineError::Invalid(format!("invalid {kind} address: {text}"))
+                    })
+                })
                 .transpose()
         }
-        if settings.links.as_ref().is_some_and(|links| !links.is_empty()) {
+        if settings
+            .links
+            .as_ref()
+            .is_some_and(|links| !links.is_empty())
+        {
             return Err(EngineError::Unsupported(
                 "link containers: not supported by this engine; put them on one user-defined network, where names resolve"
                     .to_owned(),
@@ -151,10 +159,18 @@ impl Endpoint {
             gw_priority: Some(self.gateway_priority),
             network_id: Some(self.network_id.clone()),
             endpoint_id: Some(self.id.clone()),
-            gateway: text(self.ipv4.and_then(|ipv4| ipv4.gateway).map(|gateway| gateway.to_string())),
+            gateway: text(
+                self.ipv4
+                    .and_then(|ipv4| ipv4.gateway)
+                    .map(|gateway| gateway.to_string()),
+            ),
             ip_address: text(self.ipv4.map(|ipv4| ipv4.address.to_string())),
             ip_prefix_len: Some(self.ipv4.map_or(0, |ipv4| ipv4.prefix_len.into())),
-            ipv6_gateway: text(self.ipv6.and_then(|ipv6| ipv6.gateway).map(|gateway| gateway.to_string())),
+            ipv6_gateway: text(
+                self.ipv6
+                    .and_then(|ipv6| ipv6.gateway)
+                    .map(|gateway| gateway.to_string()),
+            ),
             global_ipv6_address: text(self.ipv6.map(|ipv6| ipv6.address.to_string())),
             global_ipv6_prefix_len: Some(self.ipv6.map_or(0, |ipv6| ipv6.prefix_len.into())),
             dns_names: (!self.dns_names.is_empty()).then(|| self.dns_names.clone()),
@@ -197,7 +213,13 @@ impl Sandbox {
 
     /// The address under which the container knows itself, for its hosts file.
     pub(crate) fn own_address(&self) -> Option<Ipv4Addr> {
-        let endpoint = self.gateway_endpoint().or_else(|| self.endpoints.iter().find(|endpoint| endpoint.ipv4.is_some()));
-        endpoint.and_then(|endpoint| endpoint.ipv4).map(|ipv4| ipv4.address)
+        let endpoint = self.gateway_endpoint().or_else(|| {
+            self.endpoints
+                .iter()
+                .find(|endpoint| endpoint.ipv4.is_some())
+        });
+        endpoint
+            .and_then(|endpoint| endpoint.ipv4)
+            .map(|ipv4| ipv4.address)
     }
 }

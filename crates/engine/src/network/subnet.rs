@@ -14,7 +14,7 @@ pub(crate) struct Subnet {
 /// Why a text is not a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid CIDR address: {0}")]
-pub(super) struct ParseSubnetError(String);
+pub(crate) struct ParseSubnetError(String);
 
 impl Subnet {
     /// The subnet of `prefix_len` bits that `address` lies in; `None` when the prefix is longer than the address.
@@ -24,7 +24,10 @@ impl Subnet {
             return None;
         }
         let kept = to_bits(address) & !host_mask(bits, prefix_len);
-        Some(Self { address: from_bits(kept, address), prefix_len })
+        Some(Self {
+            address: from_bits(kept, address),
+            prefix_len,
+        })
     }
 
     /// The network address: the lowest of the subnet.
@@ -59,12 +62,16 @@ impl Subnet {
     /// The highest address: for IPv4 the broadcast address.
     pub(super) fn last(self) -> IpAddr {
         let bits = width(self.address);
-        from_bits(to_bits(self.address) | host_mask(bits, self.prefix_len), self.address)
+        from_bits(
+            to_bits(self.address) | host_mask(bits, self.prefix_len),
+            self.address,
+        )
     }
 
     /// How far `address` lies above the network address; `None` outside of the subnet.
     pub(super) fn offset_of(self, address: IpAddr) -> Option<u128> {
-        self.contains(address).then(|| to_bits(address) - to_bits(self.address))
+        self.contains(address)
+            .then(|| to_bits(address) - to_bits(self.address))
     }
 
     /// The address `offset` above the network address; `None` beyond its end.
@@ -159,12 +166,25 @@ mod tests {
     fn host_bits_are_cleared() {
         assert_eq!(subnet("172.16.5.9/20").to_string(), "172.16.0.0/20");
         assert_eq!(subnet("fd00::1/64").to_string(), "fd00::/64");
-        assert_eq!(subnet("0.0.0.0/0").last(), "255.255.255.255".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            subnet("0.0.0.0/0").last(),
+            "255.255.255.255".parse::<IpAddr>().unwrap()
+        );
     }
 
     #[test]
     fn bad_texts_are_refused() {
-        for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0/8", "::/129", "/", "a/8"] {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "/",
+            "a/8",
+        ] {
             assert!(text.parse::<Subnet>().is_err(), "{text}");
         }
     }

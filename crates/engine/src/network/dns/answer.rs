@@ -32,7 +32,12 @@ pub(super) trait Names {
 
 /// Decides about a query. `rotation` moves the first of several addresses, so that clients which take the first one
 /// spread. `max_bytes` is what the transport carries; `None` follows what the client says it takes.
-pub(super) fn decide(query: &[u8], names: &impl Names, rotation: usize, max_bytes: Option<usize>) -> Decision {
+pub(super) fn decide(
+    query: &[u8],
+    names: &impl Names,
+    rotation: usize,
+    max_bytes: Option<usize>,
+) -> Decision {
     let Ok(message) = Message::from_vec(query) else {
         return refuse(query, ResponseCode::FormErr);
     };
@@ -58,7 +63,11 @@ pub(super) fn decide(query: &[u8], names: &impl Names, rotation: usize, max_byte
     reply.add_answers(answers);
     let max_bytes = max_bytes.unwrap_or_else(|| usize::from(message.max_payload()));
     let written = reply.to_vec().and_then(|bytes| {
-        if bytes.len() <= max_bytes { Ok(bytes) } else { reply.truncate().to_vec() }
+        if bytes.len() <= max_bytes {
+            Ok(bytes)
+        } else {
+            reply.truncate().to_vec()
+        }
     });
     written.map_or_else(|_| refuse(query, ResponseCode::ServFail), Decision::Reply)
 }
@@ -90,7 +99,12 @@ fn answers(question: &Query, names: &impl Names, rotation: usize) -> Option<Vec<
         IpAddr::V4(address) => RData::A(A(address)),
         IpAddr::V6(address) => RData::AAAA(AAAA(address)),
     };
-    Some(addresses.into_iter().map(|address| record(data(address))).collect())
+    Some(
+        addresses
+            .into_iter()
+            .map(|address| record(data(address)))
+            .collect(),
+    )
 }
 
 /// An answer with nothing but a code, for a query that may not even be readable.
@@ -120,8 +134,16 @@ mod tests {
     impl Names for Known {
         fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
             match name.trim_end_matches('.').to_ascii_lowercase().as_str() {
-                "web" => Some(["10.0.0.2", "10.0.0.3"].map(|address| address.parse().unwrap()).into()),
-                "many" => Some((0..200).map(|last| IpAddr::from([10, 0, 1, last])).collect()),
+                "web" => Some(
+                    ["10.0.0.2", "10.0.0.3"]
+                        .map(|address| address.parse().unwrap())
+                        .into(),
+                ),
+                "many" => Some(
+                    (0..200)
+                        .map(|last| IpAddr::from([10, 0, 1, last]))
+                        .collect(),
+                ),
                 _ => None,
             }
         }
@@ -146,7 +168,11 @@ mod tests {
 
     #[test]
     fn own_names_are_answered_in_turn() {
-        let first = |rotation| reply(&query("WEB.", RecordType::A), rotation).answers[0].data.clone();
+        let first = |rotation| {
+            reply(&query("WEB.", RecordType::A), rotation).answers[0]
+                .data
+                .clone()
+        };
         assert_eq!(first(0), RData::A(A::new(10, 0, 0, 2)));
         assert_eq!(first(1), RData::A(A::new(10, 0, 0, 3)));
         assert_eq!(reply(&query("web.", RecordType::A), 0).metadata.id, 7);
@@ -155,19 +181,33 @@ mod tests {
     #[test]
     fn own_name_without_the_type_has_an_empty_answer() {
         let reply = reply(&query("web.", RecordType::AAAA), 0);
-        assert_eq!((reply.metadata.response_code, reply.answers.len()), (ResponseCode::NoError, 0));
+        assert_eq!(
+            (reply.metadata.response_code, reply.answers.len()),
+            (ResponseCode::NoError, 0)
+        );
     }
 
     #[test]
     fn address_is_named() {
         let reply = reply(&query("2.0.0.10.in-addr.arpa.", RecordType::PTR), 0);
         assert_eq!(reply.answers[0].data.to_string(), "web.front.");
-        assert_eq!(decide(&query("9.0.0.10.in-addr.arpa.", RecordType::PTR), &Known, 0, None), Decision::Relay);
+        assert_eq!(
+            decide(
+                &query("9.0.0.10.in-addr.arpa.", RecordType::PTR),
+                &Known,
+                0,
+                None
+            ),
+            Decision::Relay
+        );
     }
 
     #[test]
     fn other_names_are_relayed() {
-        assert_eq!(decide(&query("example.org.", RecordType::A), &Known, 0, None), Decision::Relay);
+        assert_eq!(
+            decide(&query("example.org.", RecordType::A), &Known, 0, None),
+            Decision::Relay
+        );
     }
 
     #[test]

@@ -29,7 +29,13 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Adds or replaces a container's entry on a network.
-    pub(super) fn insert(&mut self, network_id: &str, network_name: &str, container_id: &str, entry: Entry) {
+    pub(super) fn insert(
+        &mut self,
+        network_id: &str,
+        network_name: &str,
+        container_id: &str,
+        entry: Entry,
+    ) {
         let zone = self.zones.entry(network_id.to_owned()).or_default();
         zone.name = network_name.to_ascii_lowercase();
         zone.entries.insert(container_id.to_owned(), entry);
@@ -50,10 +56,18 @@ impl Directory {
     pub(super) fn addresses(&self, networks: &[String], name: &str) -> Option<Vec<IpAddr>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let mut found = None;
-        for zone in networks.iter().filter_map(|network| self.zones.get(network)) {
-            let without_network = name.strip_suffix(&zone.name).and_then(|name| name.strip_suffix('.'));
+        for zone in networks
+            .iter()
+            .filter_map(|network| self.zones.get(network))
+        {
+            let without_network = name
+                .strip_suffix(&zone.name)
+                .and_then(|name| name.strip_suffix('.'));
             let bears = |entry: &&Entry| {
-                entry.names.iter().any(|own| *own == name || without_network.is_some_and(|name| own == name))
+                entry
+                    .names
+                    .iter()
+                    .any(|own| *own == name || without_network.is_some_and(|name| own == name))
             };
             for entry in zone.entries.values().filter(bears) {
                 found.get_or_insert_with(Vec::new).extend(&entry.addresses);
@@ -64,10 +78,16 @@ impl Directory {
 
     /// The name `container.network` of an address on one of these networks.
     pub(super) fn name_of(&self, networks: &[String], address: IpAddr) -> Option<String> {
-        networks.iter().filter_map(|network| self.zones.get(network)).find_map(|zone| {
-            let entry = zone.entries.values().find(|entry| entry.addresses.contains(&address))?;
-            Some(format!("{}.{}", entry.names.first()?, zone.name))
-        })
+        networks
+            .iter()
+            .filter_map(|network| self.zones.get(network))
+            .find_map(|zone| {
+                let entry = zone
+                    .entries
+                    .values()
+                    .find(|entry| entry.addresses.contains(&address))?;
+                Some(format!("{}.{}", entry.names.first()?, zone.name))
+            })
     }
 }
 
@@ -76,7 +96,10 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, address: &str) -> Entry {
-        Entry { names: vec![name.to_owned(), "web".to_owned()], addresses: vec![address.parse().unwrap()] }
+        Entry {
+            names: vec![name.to_owned(), "web".to_owned()],
+            addresses: vec![address.parse().unwrap()],
+        }
     }
 
     #[test]
@@ -86,8 +109,13 @@ mod tests {
         directory.insert("n1", "Front", "c2", entry("b", "10.0.0.3"));
         directory.insert("n2", "back", "c3", entry("c", "10.1.0.2"));
         let on = |networks: &[&str], name: &str| {
-            let networks: Vec<_> = networks.iter().map(|network| (*network).to_owned()).collect();
-            directory.addresses(&networks, name).map(|found| found.len())
+            let networks: Vec<_> = networks
+                .iter()
+                .map(|network| (*network).to_owned())
+                .collect();
+            directory
+                .addresses(&networks, name)
+                .map(|found| found.len())
         };
         assert_eq!(on(&["n1"], "A."), Some(1));
         assert_eq!(on(&["n1"], "a.front"), Some(1));
@@ -96,8 +124,16 @@ mod tests {
         assert_eq!(on(&["n1", "n2"], "web"), Some(3));
         assert_eq!(on(&["n2"], "a"), None);
         let networks = ["n1".to_owned()];
-        assert_eq!(directory.name_of(&networks, "10.0.0.3".parse().unwrap()).as_deref(), Some("b.front"));
-        assert_eq!(directory.name_of(&networks, "10.1.0.2".parse().unwrap()), None);
+        assert_eq!(
+            directory
+                .name_of(&networks, "10.0.0.3".parse().unwrap())
+                .as_deref(),
+            Some("b.front")
+        );
+        assert_eq!(
+            directory.name_of(&networks, "10.1.0.2".parse().unwrap()),
+            None
+        );
         directory.remove("n1", "c1");
         assert_eq!(directory.addresses(&networks, "a"), None);
     }

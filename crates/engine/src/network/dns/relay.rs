@@ -26,7 +26,11 @@ pub(super) enum Transport {
 
 /// Returns the answer of the first resolver that gives one; `None` when none does. With no `resolvers` the host's are
 /// asked, read anew each time, since a host's network may change.
-pub(super) async fn relay(query: &[u8], resolvers: &[SocketAddr], transport: Transport) -> Option<Vec<u8>> {
+pub(super) async fn relay(
+    query: &[u8],
+    resolvers: &[SocketAddr],
+    transport: Transport,
+) -> Option<Vec<u8>> {
     let of_host;
     let resolvers = if resolvers.is_empty() {
         of_host = ResolvConf::of_host().await.resolvers();
@@ -49,8 +53,11 @@ pub(super) async fn relay(query: &[u8], resolvers: &[SocketAddr], transport: Tra
 }
 
 async fn ask_by_datagram(query: &[u8], resolver: SocketAddr) -> io::Result<Vec<u8>> {
-    let any: SocketAddr =
-        if resolver.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let any: SocketAddr = if resolver.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
     // A new socket for each query: its random port, and taking answers from the resolver only, make forging hard.
     let socket = UdpSocket::bind(any).await?;
     socket.connect(resolver).await?;

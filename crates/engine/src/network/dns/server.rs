@@ -51,12 +51,18 @@ struct View<'a> {
 
 impl Names for View<'_> {
     fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        let directory = self
+            .directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         directory.addresses(self.networks, name)
     }
 
     fn name_of(&self, address: IpAddr) -> Option<String> {
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        let directory = self
+            .directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         directory.name_of(self.networks, address)
     }
 }
@@ -72,7 +78,10 @@ impl Server {
         drop(runtime.spawn(async move {
             let server = Arc::new(self);
             let both = async {
-                tokio::join!(Arc::clone(&server).serve_datagrams(Arc::new(udp)), Arc::clone(&server).serve_streams(tcp));
+                tokio::join!(
+                    Arc::clone(&server).serve_datagrams(Arc::new(udp)),
+                    Arc::clone(&server).serve_streams(tcp)
+                );
             };
             cancelled.run_until_cancelled(both).await;
         }));
@@ -95,7 +104,8 @@ impl Server {
                 Decision::Reply(reply) => send(&socket, &reply, client).await,
                 Decision::Ignore => {}
                 Decision::Relay => {
-                    let (server, socket, query) = (Arc::clone(&self), Arc::clone(&socket), query.to_vec());
+                    let (server, socket, query) =
+                        (Arc::clone(&self), Arc::clone(&socket), query.to_vec());
                     relaying.spawn(async move {
                         if let Some(reply) = server.relay(&query, Transport::Udp).await {
                             send(&socket, &reply, client).await;
@@ -140,8 +150,16 @@ impl Server {
     }
 
     fn decide(&self, query: &[u8], max_bytes: Option<usize>) -> Decision {
-        let names = View { directory: &self.directory, networks: &self.networks };
-        let decision = decide(query, &names, ROTATION.fetch_add(1, Ordering::Relaxed), max_bytes);
+        let names = View {
+            directory: &self.directory,
+            networks: &self.networks,
+        };
+        let decision = decide(
+            query,
+            &names,
+            ROTATION.fetch_add(1, Ordering::Relaxed),
+            max_bytes,
+        );
         if decision == Decision::Relay && !self.relays {
             return refuse(query, ResponseCode::NXDomain);
         }
