@@ -9,6 +9,7 @@ use crate::{
     config::EngineConfig,
     error::{EngineError, Result},
     events::EventBus,
+    image::{ImageStore, ImageUse, RegistrySettings},
 };
 
 /// Why an engine could not be opened.
@@ -41,6 +42,7 @@ pub enum OpenError {
 pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) events: Arc<EventBus>,
+    pub(crate) images: Arc<ImageStore>,
     /// Owns every task that outlives a request.
     pub(crate) tasks: TaskTracker,
     /// Ends those tasks; containers go on.
@@ -63,9 +65,24 @@ impl Engine {
         }
         let events_dir = engine_dir.join("events");
         let events = EventBus::open(&events_dir).map_err(directory(events_dir))?;
+        let starter = config.starter_archive.clone();
+        let open_images = move || {
+            ImageStore::open_with_starter(
+                &engine_dir,
+                RegistrySettings::default(),
+                starter.as_deref(),
+            )
+        };
+        let images = crate::blocking::run(open_images)
+            .await
+            .map_err(|source| OpenError::Part {
+                part: "images",
+                source,
+            })?;
         Ok(Arc::new(Self {
             config,
             events,
+            images,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         }))
@@ -81,6 +98,12 @@ impl Engine {
         self.tasks.close();
         self.tasks.wait().await;
         served
+    }
+
+    /// Returns which containers use which image.
+    #[expect(clippy::unused_self, reason = "containers come with their own part")]
+    pub(crate) fn image_uses(&self) -> Vec<ImageUse> {
+        Vec::new()
     }
 
     /// Returns the configuration the engine was opened with.

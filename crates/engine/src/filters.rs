@@ -50,6 +50,14 @@ impl Filters {
         Ok(Self { values })
     }
 
+    /// Adds a value to a filter.
+    pub(crate) fn add(&mut self, key: &str, value: &str) {
+        self.values
+            .entry(key.to_owned())
+            .or_default()
+            .push(value.to_owned());
+    }
+
     /// Returns the values of a filter; none when it is not given.
     pub(crate) fn get(&self, key: &str) -> &[String] {
         self.values.get(key).map_or(&[], Vec::as_slice)

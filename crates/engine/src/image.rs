@@ -1,1 +1,30 @@
-//! Images: the blob store, references, pull, load and save.
+//! Images: references, the blob store, records, and the ways in and out: pull, load, save, import.
+
+mod archive;
+mod blobs;
+mod config;
+mod digest;
+mod import;
+mod load;
+mod manifest;
+mod progress;
+mod pull;
+mod reference;
+mod registry;
+mod remove;
+mod save;
+mod store;
+mod view;
+
+#[cfg(test)]
+pub(crate) use config::ImageConfig;
+pub(crate) use digest::{Digest, Hasher};
+pub(crate) use import::ImportSource;
+pub(crate) use manifest::Platform;
+pub(crate) use progress::Progress;
+pub(crate) use pull::Pull;
+pub(crate) use reference::{InvalidReference, Reference};
+pub(crate) use registry::{Credentials, RegistrySettings};
+pub(crate) use remove::{ImageUse, PruneRequest, Removal};
+pub(crate) use store::{Image, ImageStore};
+pub(crate) use view::{LIST_FILTERS, count_uses};

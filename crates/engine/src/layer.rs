@@ -1,1 +1,23 @@
 //! Layers and root file systems.
+//!
+//! A layer is an archive unpacked once, in overlayfs form, and shared by every image and container that uses it. A
+//! container adds one writable directory on top: its snapshot.
+
+mod changes;
+mod copy;
+mod error;
+mod overlay;
+mod remove;
+mod root;
+mod snapshot;
+mod store;
+mod tar;
+mod unpack;
+
+pub(crate) use changes::{Change, ChangeKind};
+pub(crate) use error::LayerError;
+pub(crate) use root::clean as clean_path;
+pub(crate) use snapshot::{Driver, Snapshots};
+pub(crate) use store::{LayerStore, Pins};
+pub(crate) use tar::{Kind as TarEntryKind, TarReader};
+pub(crate) use unpack::decompressed;

@@ -25,7 +25,6 @@ mod id;
 mod image;
 mod layer;
 mod network;
-mod programs;
 mod store;
 mod time;
 mod volume;

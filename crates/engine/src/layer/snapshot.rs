@@ -1,0 +1,320 @@
+//! The root file systems of containers: an image's layers below, one writable directory on top.
+//!
+//! Each lies in `SNAPSHOTS/<container id>/`: `snapshot.json`, and `upper/` and `work/` for overlayfs, or `rootfs/` where
+//! overlayfs does not work and the layers are copied.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    changes::{self, Change},
+    copy,
+    error::LayerError,
+    overlay::{self, Overlay},
+    remove::remove_tree,
+    store::LayerStore,
+};
+use crate::{
+    image::{Digest, Image},
+    store::write_atomic,
+};
+
+const RECORD_FILE: &str = "snapshot.json";
+const STAGING_PREFIX: &str = ".staging-";
+
+/// How root file systems are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Driver {
+    /// Layers are shared, only what a container writes is its own.
+    Overlay,
+    /// Every container has a full copy of its image.
+    Copy,
+}
+
+impl Driver {
+    /// The name in `/info` and inspect.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            // What clients know this driver by.
+            Self::Overlay => "overlay2",
+            Self::Copy => "vfs",
+        }
+    }
+}
+
+/// The content of `snapshot.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SnapshotRecord {
+    driver: Driver,
+    image: Digest,
+    /// Diff ids, the lowest layer first.
+    layers: Vec<Digest>,
+}
+
+/// The snapshots of one engine. Calls that touch the disk block.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    dir: PathBuf,
+    layers: Arc<LayerStore>,
+    driver: Driver,
+    records: Mutex<HashMap<String, SnapshotRecord>>,
+}
+
+impl Snapshots {
+    /// Opens the snapshots in `dir` and finds out which driver works there. Blocks.
+    pub(crate) fn open(dir: PathBuf, layers: Arc<LayerStore>) -> io::Result<Arc<Self>> {
+        fs::create_dir_all(&dir)?;
+        let mut records = HashMap::new();
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let read = fs::read(entry.path().join(RECORD_FILE))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<SnapshotRecord>(&bytes).ok());
+            match (read, entry.file_name().to_str()) {
+                (Some(record), Some(id)) if !id.starts_with('.') => {
+                    records.insert(id.to_owned(), record);
+                }
+                (_, Some(id)) if id.starts_with('.') => remove_tree(&entry.path())?,
+                // A container's data behind a damaged record: not ours to throw away.
+                _ => tracing::error!(path = %entry.path().display(), "read a snapshot's record"),
+            }
+        }
+        let driver = match overlay::probe(&dir) {
+            Ok(()) => Driver::Overlay,
+            Err(error) => {
+                tracing::warn!(%error, "overlayfs does not work here: every container gets a full copy of its image");
+                Driver::Copy
+            }
+        };
+        Ok(Arc::new(Self {
+            dir,
+            layers,
+            driver,
+            records: Mutex::new(records),
+        }))
+    }
+
+    /// The driver of new snapshots.
+    pub(crate) fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// Makes the snapshot of a new container, durably. Its layers stay as long as it does.
+    ///
+    /// # Errors
+    /// `NotFound` when a layer of the image is gone, `NoSpace`, `Io`.
+    pub(crate) fn prepare(&self, container_id: &str, image: &Image) -> Result<(), LayerError> {
+        let record = SnapshotRecord {
+            driver: self.driver,
+            image: image.id.clone(),
+            layers: image.layers.clone(),
+        };
+        let pins = self.layers.pin(record.layers.clone());
+        for layer in &record.layers {
+            if self.layers.size_bytes(layer).is_none() {
+                return Err(LayerError::NotFound(format!(
+                    "layer {layer} of image {} is missing: pull or load the image again",
+                    image.id
+                )));
+            }
+        }
+        let staging = self.dir.join(format!("{STAGING_PREFIX}{container_id}"));
+        let made = self.make(&staging, container_id, &record);
+        if made.is_err() {
+            // The first error is the one that matters; a leftover goes at the next start-up.
+            drop(remove_tree(&staging));
+        }
+        made?;
+        self.lock().insert(container_id.to_owned(), record);
+        drop(pins);
+        Ok(())
+    }
+
+    fn make(&self, staging: &Path, id: &str, record: &SnapshotRecord) -> Result<(), LayerError> {
+        fs::create_dir(staging).map_err(LayerError::path("create", staging))?;
+        match record.driver {
+            Driver::Overlay => {
+                for part in ["upper", "work"] {
+                    let path = staging.join(part);
+                    fs::create_dir(&path).map_err(LayerError::path("create", &path))?;
+                }
+                self.copy_root_metadata(record, &staging.join("upper"))?;
+            }
+            Driver::Copy => copy::flatten(&self.diff_dirs(record), &staging.join("rootfs"))?,
+        }
+        let json = serde_json::to_vec_pretty(record).map_err(LayerError::path("write", staging))?;
+        write_atomic(&staging.join(RECORD_FILE), &json)
+            .map_err(LayerError::path("write", staging))?;
+        let path = self.dir.join(id);
+        fs::rename(staging, &path).map_err(LayerError::path("rename to", &path))?;
+        fs::File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(LayerError::path("sync", &self.dir))
+    }
+
+    /// The container's `/` has the owner and mode that the image gives it, not those of a fresh directory.
+    fn copy_root_metadata(&self, record: &SnapshotRecord, upper: &Path) -> Result<(), LayerError> {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+        let Some(top) = record.layers.last() else {
+            return fs::set_permissions(upper, fs::Permissions::from_mode(0o755))
+                .map_err(LayerError::path("chmod", upper));
+        };
+        let top = self.layers.diff_dir(top);
+        let meta = fs::metadata(&top).map_err(LayerError::path("stat", &top))?;
+        chown(upper, Some(meta.uid()), Some(meta.gid()))
+            .map_err(LayerError::path("chown", upper))?;
+        fs::set_permissions(upper, meta.permissions()).map_err(LayerError::path("chmod", upper))
+    }
+
+    /// Shows the root file system at `target`, made if missing. The caller unmounts it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such snapshot, `Io` when the kernel refuses.
+    pub(crate) fn mount(&self, container_id: &str, target: &Path) -> Result<(), LayerError> {
+        let record = self.record(container_id)?;
+        match fs::create_dir(target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(LayerError::path("create", target)(error));
+            }
+            _ => {}
+        }
+        let dir = self.dir.join(container_id);
+        match record.driver {
+            Driver::Overlay => {
+                // A layer that stands twice in an image is hidden by its upper self, and the kernel refuses it.
+                let mut seen = HashSet::new();
+                let mut lower: Vec<PathBuf> = record
+                    .layers
+                    .iter()
+                    .rev()
+                    .filter(|layer| seen.insert(*layer))
+                    .map(|layer| self.layers.diff_dir(layer))
+                    .collect();
+                if lower.is_empty() {
+                    // An image without layers: overlayfs wants one.
+                    let empty = dir.join("empty");
+                    fs::create_dir_all(&empty).map_err(LayerError::path("create", &empty))?;
+                    lower.push(empty);
+                }
+                let overlay = Overlay {
+                    lower,
+                    upper: dir.join("upper"),
+                    work: dir.join("work"),
+                };
+                overlay.mount(target)
+            }
+            Driver::Copy => rustix::mount::mount_bind(dir.join("rootfs"), target)
+                .map_err(LayerError::path("bind mount on", target)),
+        }
+    }
+
+    /// Unmounts the root file system at `target`, busy or not; fine when it is not mounted.
+    #[expect(clippy::unused_self, reason = "the counterpart of mount")]
+    pub(crate) fn unmount(&self, target: &Path) -> Result<(), LayerError> {
+        overlay::detach(target)
+    }
+
+    /// Removes a snapshot that is not mounted; fine when there is none.
+    pub(crate) fn remove(&self, container_id: &str) -> Result<(), LayerError> {
+        let path = self.path(container_id)?;
+        remove_tree(&path).map_err(LayerError::path("remove", &path))?;
+        self.lock().remove(container_id);
+        Ok(())
+    }
+
+    /// Removes the snapshots of all containers that are not in `containers`: creates and removes that were cut short.
+    pub(crate) fn retain(&self, containers: &HashSet<String>) -> Result<(), LayerError> {
+        let gone: Vec<String> = self
+            .lock()
+            .keys()
+            .filter(|id| !containers.contains(*id))
+            .cloned()
+            .collect();
+        gone.iter().try_for_each(|id| self.remove(id))
+    }
+
+    /// Bytes that the container has written to its root file system.
+    pub(crate) fn size(&self, container_id: &str) -> Result<u64, LayerError> {
+        let record = self.record(container_id)?;
+        let own = changes::tree_size(&self.upper_dir(container_id)?)?;
+        Ok(match record.driver {
+            Driver::Overlay => own,
+            Driver::Copy => own.saturating_sub(self.image_size(&record)),
+        })
+    }
+
+    /// What the container has added, changed and deleted, sorted by path.
+    pub(crate) fn changes(&self, container_id: &str) -> Result<Vec<Change>, LayerError> {
+        let record = self.record(container_id)?;
+        let upper = self.upper_dir(container_id)?;
+        let lower = self.diff_dirs(&record);
+        match record.driver {
+            Driver::Overlay => changes::of_upper(&upper, &lower),
+            Driver::Copy => changes::of_copy(&upper, &lower),
+        }
+    }
+
+    /// The directory that holds what the container writes (with the copying driver: its whole root file system).
+    pub(crate) fn upper_dir(&self, container_id: &str) -> Result<PathBuf, LayerError> {
+        let record = self.record(container_id)?;
+        Ok(self.dir.join(container_id).join(match record.driver {
+            Driver::Overlay => "upper",
+            Driver::Copy => "rootfs",
+        }))
+    }
+
+    /// The image and the directories of the layers below, the lowest first, for inspect's `GraphDriver`.
+    pub(crate) fn lower_dirs(&self, container_id: &str) -> Result<Vec<PathBuf>, LayerError> {
+        Ok(self.diff_dirs(&self.record(container_id)?))
+    }
+
+    /// The diff ids that snapshots stand on.
+    pub(crate) fn used_layers(&self) -> BTreeSet<Digest> {
+        self.lock()
+            .values()
+            .flat_map(|record| record.layers.iter().cloned())
+            .collect()
+    }
+
+    fn image_size(&self, record: &SnapshotRecord) -> u64 {
+        let sizes = record.layers.iter().map(|id| self.layers.size_bytes(id));
+        sizes.flatten().sum()
+    }
+
+    fn diff_dirs(&self, record: &SnapshotRecord) -> Vec<PathBuf> {
+        record
+            .layers
+            .iter()
+            .map(|layer| self.layers.diff_dir(layer))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, SnapshotRecord>> {
+        // Every critical section is one change of the map.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, container_id: &str) -> Result<SnapshotRecord, LayerError> {
+        self.lock().get(container_id).cloned().ok_or_else(|| {
+            LayerError::NotFound(format!("no root file system of container {container_id}"))
+        })
+    }
+
+    fn path(&self, container_id: &str) -> Result<PathBuf, LayerError> {
+        // Ids come from us; this holds the line should one slip through.
+        if container_id.is_empty() || container_id.starts_with('.') || container_id.contains('/') {
+            return Err(LayerError::Invalid("invalid container id".into()));
+        }
+        Ok(self.dir.join(container_id))
+    }
+}
+
+#[cfg(test)]
+mod tests;
