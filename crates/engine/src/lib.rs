@@ -25,6 +25,7 @@ mod id;
 mod image;
 mod layer;
 mod network;
+mod programs;
 mod store;
 mod time;
 mod volume;

@@ -1,1 +1,42 @@
 //! Networks, addresses, published ports and DNS.
+//!
+//! A network is a bridge; a container has a network namespace held by a file, and in it one end of a pair of virtual
+//! links for each network it is on. Addresses are translated by the kernel, by rules of our own nftables table, so
+//! traffic goes on while the engine is stopped. Only names are resolved by the engine itself, at 127.0.0.11 inside the
+//! namespaces.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `networks` | all networks: create, find, show, remove |
+//! | `sandboxes` | what a container gets as it starts and gives back as it ends; recovery |
+//! | `record`, `sandbox`, `port` | a network as it is kept; what a container asks for and gets; published ports |
+//! | `subnet`, `ipam`, `mac` | addresses |
+//! | `netlink`, `link` | links, addresses and routes in the kernel |
+//! | `firewall`, `elements`, `forward_policy` | translation and isolation |
+//! | `dns`, `resolv_conf` | names |
+
+mod dns;
+mod elements;
+mod firewall;
+mod forward_policy;
+mod ipam;
+mod link;
+mod mac;
+mod netlink;
+mod networks;
+mod port;
+mod record;
+mod resolv_conf;
+mod sandbox;
+mod sandboxes;
+mod subnet;
+
+pub(crate) use mac::MacAddress;
+pub(crate) use networks::{NetworkSummary, Networks};
+pub(crate) use port::{
+    PortRequest, Protocol, PublishedPort, parse_bindings, parse_port_key, port_map, port_summaries,
+};
+pub(crate) use record::{
+    DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, is_predefined_name,
+};
+pub(crate) use sandbox::{DnsRequest, Endpoint, EndpointRequest, Sandbox, SandboxRequest};

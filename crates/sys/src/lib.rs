@@ -10,6 +10,7 @@ pub mod keyring;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod netns;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
