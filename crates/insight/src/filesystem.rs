@@ -10,13 +10,14 @@ pub fn mount_sentence(mount: &Mount) -> String {
     } else {
         "It can be written."
     };
+    let cgroups = target == "/sys/fs/cgroup" || target.starts_with("/sys/fs/cgroup/");
     let kernel_path = target.starts_with("/proc/") || target.starts_with("/sys/");
     match (target, mount.file_system.as_str()) {
         ("/", "overlay") => {
             format!("The root: the layers of the image, seen as one, with a writable layer on top. {access}")
         }
         ("/", _) => format!("The root of the container. {access}"),
-        (_, "cgroup" | "cgroup2") => format!("The container's view of its control groups. {access}"),
+        _ if cgroups => format!("The container's view of its control groups. {access}"),
         _ if kernel_path && mount.root == "/null" => {
             "Hidden: /dev/null is mounted over this file of the kernel.".into()
         }
@@ -86,6 +87,10 @@ mod tests {
             (
                 mount("/data", "ext4", "/volumes/a/_data", false),
                 "A directory or file",
+            ),
+            (
+                mount("/sys/fs/cgroup", "tmpfs", "/", false),
+                "The container's view",
             ),
             (
                 mount("/sys/fs/cgroup", "cgroup2", "/", true),

@@ -123,7 +123,10 @@ fn knob(cgroup: &Cgroup, known: &Known) -> Option<Knob> {
             let text = (unit == Unit::Text)
                 .then(|| read.as_ref().ok().map(|content| content.trim().to_owned()))
                 .flatten();
-            let value = read.map(|content| limit(kind, &content, &path));
+            let value = read.map(|content| match unit {
+                Unit::Text => None,
+                _ => limit(kind, &content, &path),
+            });
             (optional(&path, value), text)
         }
         // Only something to count: the file of the count stands for both.

@@ -83,6 +83,10 @@ pub(super) fn layers(pid: u32) -> Fact<Vec<Layer>> {
         })
         .map(|mut layers| {
             for layer in &mut layers {
+                // Docker's short names are links; the real directory says more.
+                if let Ok(real) = std::fs::canonicalize(&layer.directory) {
+                    layer.directory = real.to_string_lossy().into_owned();
+                }
                 if layer.writable {
                     layer.size_bytes = size(Path::new(&layer.directory));
                 }
