@@ -2402,6 +2402,8 @@ export interface components {
         };
         /** @description Lines of a log; appended. */
         LogBatch: {
+            /** @description Where the reader stands after these lines: the `since` of a subscription that goes on here. */
+            cursor: string;
             /** @description In order. */
             lines: components["schemas"]["LogLine"][];
             /** @description The container started a new run after these lines. */
@@ -2476,7 +2478,7 @@ export interface components {
             container: components["schemas"]["ContainerId"];
             /** @description The engine. */
             engine: components["schemas"]["EngineName"];
-            /** @description Only lines after this time (RFC 3339 with nanoseconds): resumes without loss or doubles. */
+            /** @description Only lines after this: the last [`LogBatch::cursor`] resumes without loss or doubles; a time (RFC 3339) works too. */
             since?: string | null;
             /**
              * Format: int32

@@ -6,7 +6,8 @@ import { Ring } from './ring.ts';
 import type { LiveSocket, Subscription } from './socket.ts';
 import { trust } from './wire.ts';
 
-const LINGER_MS = 250;
+/** Going from page to page must not tear the lines; a tab that went elsewhere need not be fed. */
+const LINGER_MS = 20_000;
 /** Samples kept for sparklines: two minutes at one a second. */
 const KEPT = 120;
 
@@ -26,6 +27,10 @@ export class Series {
   /** A hole, so that a line does not pretend to know what it did not see. */
   break(): void {
     for (const { ring } of this.#rings.values()) if (!Number.isNaN(ring.last() ?? Number.NaN)) ring.push(Number.NaN);
+  }
+
+  clear(): void {
+    for (const { ring } of this.#rings.values()) ring.clear();
   }
 
   readonly subscribe = (reader: () => void): (() => void) => {
@@ -57,6 +62,11 @@ export class ContainerFigures extends Series {
 
 export class HostSeries extends Series {
   last: HostFigures | null = null;
+
+  override clear(): void {
+    super.clear();
+    this.last = null;
+  }
 }
 
 abstract class Feed {
@@ -153,6 +163,8 @@ export class StatsFeed extends Feed {
 /** Figures of the machine the server runs on. */
 export class HostFeed extends Feed {
   readonly series = new HostSeries();
+  /** The newest samples, so that history that comes later can be put before them. */
+  #samples: HostFigures[] = [];
   readonly #socket: LiveSocket;
 
   constructor(socket: LiveSocket) {
@@ -160,9 +172,19 @@ export class HostFeed extends Feed {
     this.#socket = socket;
   }
 
-  take(figures: HostFigures): void {
+  /** Puts what was measured before the page was opened in front of what came since. */
+  seed(history: readonly HostFigures[]): void {
+    const first = this.#samples[0]?.time_ms ?? Number.POSITIVE_INFINITY;
+    const all = [...history.filter((one) => one.time_ms < first), ...this.#samples];
+    this.#samples = [];
+    this.series.clear();
+    for (const figures of all) this.#take(figures);
+  }
+
+  #take(figures: HostFigures): void {
     const { series } = this;
     if (series.last && series.last.time_ms >= figures.time_ms) return;
+    this.#samples = [...this.#samples.slice(-(KEPT - 1)), figures];
     series.last = figures;
     const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
     series.push('cpu', figures.cpu_percent);
@@ -175,7 +197,7 @@ export class HostFeed extends Feed {
   }
 
   protected join(): Subscription {
-    const take = (data: unknown): void => this.take(trust<HostSnapshot>(data).figures);
+    const take = (data: unknown): void => this.#take(trust<HostSnapshot>(data).figures);
     return this.#socket.subscribe(() => ({ topic: 'host', args: {} }), {
       onSnap: take,
       onDelta: take,

@@ -22,7 +22,8 @@ export function CpuCell({ container: { engine, id, name } }: { container: Contai
         source={figures.source('cpu')}
         label={t('cpuOf', { name })}
         colour={engineText(engine)}
-        className="w-18 max-lg:hidden"
+        width={56}
+        className="w-14 max-lg:hidden"
       />
       <LiveText subscribe={figures.subscribe} read={read} className="ml-auto" />
     </span>

@@ -27,7 +27,7 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'state',
       header: t('colState'),
-      width: '136px',
+      width: '140px',
       sort: (a, b) => text(stateWord(a), stateWord(b)) || text(a.name, b.name),
       cell: (row) => (
         <span title={row.state_text}>
@@ -59,14 +59,14 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'engine',
       header: t('colEngine'),
-      width: '88px',
+      width: '84px',
       sort: (a, b) => text(a.engine, b.engine),
       cell: (row) => <EngineMark engine={row.engine} />,
     },
     {
       id: 'cpu',
       header: t('colCpu'),
-      width: '164px',
+      width: '132px',
       live: true,
       sort: (a, b) => cpu(a) - cpu(b),
       cell: (row) => <CpuCell container={row} />,
@@ -74,16 +74,16 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'memory',
       header: t('colMemory'),
-      width: '190px',
+      width: '160px',
       live: true,
       sort: (a, b) => memory(a) - memory(b),
       cell: (row) => <MemoryCell container={row} />,
     },
-    { id: 'ports', header: t('colPorts'), width: '150px', from: 'lg', cell: (row) => <Ports container={row} /> },
+    { id: 'ports', header: t('colPorts'), width: '132px', from: 'lg', cell: (row) => <Ports container={row} /> },
     {
       id: 'up',
       header: t('colUp'),
-      width: '104px',
+      width: '88px',
       align: 'right',
       from: 'md',
       sort: (a, b) => age(b) - age(a),
@@ -96,7 +96,7 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'actions',
       header: '',
-      width: '56px',
+      width: '48px',
       align: 'right',
       cell: (row) => <ContainerMenu container={row} actions={actions} />,
     },

@@ -1,20 +1,19 @@
+import { hasFailed } from '@/api/container-state.ts';
 import type { ContainerSummary } from '@/api/schema.gen.ts';
 
 /** The states people filter by: the engine's, and what its health check says. */
 export const FILTERS = ['running', 'unhealthy', 'paused', 'restarting', 'created', 'exited', 'failed'] as const;
 export type StateFilter = (typeof FILTERS)[number];
 
-export function inState(
-  { state, health, exit_code: exitCode, oom_killed: oomKilled }: ContainerSummary,
-  filter: string,
-): boolean {
+export function inState(container: ContainerSummary, filter: string): boolean {
+  const { state, health } = container;
   switch (filter) {
     case '':
       return true;
     case 'unhealthy':
       return state === 'running' && health === 'unhealthy';
     case 'failed':
-      return state === 'dead' || (state === 'exited' && (oomKilled || (exitCode ?? 0) !== 0));
+      return hasFailed(container);
     default:
       return state === filter;
   }

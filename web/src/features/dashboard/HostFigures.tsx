@@ -58,8 +58,7 @@ export function HostFigures(): ReactNode {
   useHostFeed();
   const { data } = useQuery(historyQuery);
   useEffect(() => {
-    // What was measured before the page was opened; newer samples are kept as they are.
-    for (const point of data?.points ?? []) hostFeed.take(point);
+    if (data) hostFeed.seed(data.points);
   }, [data]);
   return (
     <section aria-label={t('hostTitle')} className="grid gap-3 sm:grid-cols-2 lg:grid-cols-4">

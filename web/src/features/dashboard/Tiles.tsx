@@ -2,13 +2,13 @@ import { clsx } from 'clsx';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 
+import { hasFailed } from '@/api/container-state.ts';
 import type { ContainerSummary } from '@/api/schema.gen.ts';
 import { number } from '@/lib/format.ts';
 import { paths } from '@/lib/paths.ts';
 import { engineName } from '@/ui/EngineMark.tsx';
 
 import { t } from './messages.ts';
-import { hasFailed } from './trouble.ts';
 
 /** Four counts; each leads to the list of what it counts. */
 export function Tiles({ containers }: { containers: readonly ContainerSummary[] }): ReactNode {

@@ -1,3 +1,4 @@
+import { hasFailed } from '@/api/container-state.ts';
 import type { ContainerSummary, EngineInfo, HostFigures } from '@/api/schema.gen.ts';
 
 export type Trouble =
@@ -8,13 +9,6 @@ export type Trouble =
 const DISK_FULL_PERCENT = 85;
 /** Fewer restarts than this may be a host's reboot; more is a loop. */
 const LOOP_RESTARTS = 3;
-
-/** It ended by itself in a way that it should not have. */
-export function hasFailed({ state, exit_code: exitCode, oom_killed: oomKilled }: ContainerSummary): boolean {
-  // 137 and 143 without an out-of-memory kill are how a stop from outside looks.
-  const stopped = exitCode === 137 || exitCode === 143;
-  return state === 'dead' || (state === 'exited' && (oomKilled || (Boolean(exitCode) && !stopped)));
-}
 
 function severityOf(container: ContainerSummary): number {
   if (container.state === 'restarting' || (container.state === 'running' && container.restart_count >= LOOP_RESTARTS))

@@ -21,7 +21,9 @@ export function LogRow({ entry, search, current, timestamps, wrap }: LogRowProps
   if (entry.kind !== 'line') {
     const text =
       entry.kind === 'gap'
-        ? t('gap', { count: entry.dropped })
+        ? entry.dropped > 0
+          ? t('gap', { count: entry.dropped })
+          : t('gapUnknown')
         : entry.kind === 'restart'
           ? t('restarted')
           : t('ended', { reason: entry.reason });

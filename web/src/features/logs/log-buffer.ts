@@ -59,23 +59,14 @@ export class LogBuffer {
     );
   }
 
-  get lastTime(): string | null {
-    return this.#entries.findLast((entry) => entry.kind === 'line')?.time ?? null;
-  }
-
   get firstTime(): string | null {
     return this.#entries.find((entry) => entry.kind === 'line')?.time ?? null;
   }
 
-  /** Adds lines at the end; those not newer than `after` are known already. */
-  append(lines: readonly LogLine[], after: string | null = null): number {
-    const before = this.#next;
-    for (const line of lines) {
-      if (after !== null && line.time <= after) continue;
-      this.#push(entryOf(line, this.#take()));
-    }
+  /** Adds lines at the end. */
+  append(lines: readonly LogLine[]): void {
+    for (const line of lines) this.#push(entryOf(line, this.#take()));
     this.#trim();
-    return this.#next - before;
   }
 
   mark(mark: { kind: 'gap'; dropped: number } | { kind: 'restart' } | { kind: 'end'; reason: string }): void {

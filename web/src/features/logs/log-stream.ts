@@ -9,6 +9,8 @@ import { trust } from '@/live/wire.ts';
 import { type Entry, LogBuffer } from './log-buffer.ts';
 
 const FIRST_LINES = 1000;
+/** A first batch below both limits holds all there is. */
+const FIRST_BYTES = 100 * 1024;
 const OLDER_LINES = 2000;
 
 export type LogState = {
@@ -37,6 +39,8 @@ export class LogStream {
   readonly #engine: string;
   readonly #container: string;
   readonly #buffer = new LogBuffer();
+  /** Where to go on after a lost connection, in the server's own words. */
+  #cursor: string | null = null;
   readonly #readers = new Set<() => void>();
   #subscription: Subscription | null = null;
   #state: LogState = {
@@ -67,14 +71,14 @@ export class LogStream {
     if (this.#subscription) return;
     this.#subscription = live.subscribe(
       () => {
-        const since = this.#buffer.lastTime;
+        const since = this.#cursor;
         const of = { engine: this.#engine, container: this.#container };
         return { topic: 'logs', args: since ? { ...of, since } : { ...of, tail: FIRST_LINES } };
       },
       {
-        // A snapshot after a lost connection holds what came meanwhile, so both are appended.
-        onSnap: (data) => this.#take(trust<LogBatch>(data), this.#buffer.lastTime),
-        onDelta: (data) => this.#take(trust<LogBatch>(data), null),
+        // A snapshot after a lost connection holds what came after the cursor, so both are appended.
+        onSnap: (data) => this.#take(trust<LogBatch>(data)),
+        onDelta: (data) => this.#take(trust<LogBatch>(data)),
         onGap: ({ dropped }) => {
           this.#buffer.mark({ kind: 'gap', dropped });
           this.#change({});
@@ -122,13 +126,14 @@ export class LogStream {
     }
   }
 
-  #take(batch: LogBatch, after: string | null): void {
-    this.#buffer.append(batch.lines, after);
+  #take(batch: LogBatch): void {
+    this.#buffer.append(batch.lines);
+    this.#cursor = batch.cursor;
     if (batch.restarted) this.#buffer.mark({ kind: 'restart' });
-    const first = !this.#state.ready && batch.lines.length < FIRST_LINES;
+    const bytes = bytesOf(batch);
+    const first = !this.#state.ready && batch.lines.length < FIRST_LINES && bytes < FIRST_BYTES;
     this.#change(first ? { ready: true, complete: true } : { ready: true });
     // Stored is enough: painting must not slow the stream, and the buffer is bounded.
-    const bytes = bytesOf(batch);
     if (bytes > 0) this.#subscription?.credit(bytes);
   }
 

@@ -29,6 +29,7 @@ export const t = catalogue('logs', {
     one: '{count} line was skipped: it came faster than it could be shown',
     other: '{count} lines were skipped: they came faster than they could be shown',
   },
+  gapUnknown: 'Lines are missing here: the connection was lost for too long',
   restarted: 'The container started anew',
   ended: 'The log has ended: {reason}',
   cut: 'cut at 16 KiB',
