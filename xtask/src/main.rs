@@ -1,6 +1,7 @@
-//! Code generation and release chores: `cargo xtask openapi`.
+//! Code generation and release chores: `cargo xtask openapi`, `cargo xtask starter`.
 
 mod openapi;
+mod starter;
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("openapi") => openapi::run(root),
-        other => bail!("unknown task {other:?}: openapi"),
+        Some("starter") => starter::run(arguments),
+        other => bail!("unknown task {other:?}: openapi, starter"),
     }
 }
