@@ -1,5 +1,33 @@
 //! The web server: HTTP, sign-in, state mirror, sampler, live push, jobs.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`config`], [`server`] | what the server is told; the parts put together, opening and serving |
+//! | `http` | listening, the root layer that no route escapes, the router, errors |
+//! | `rest` | what each operation does; thin |
+//! | [`auth`], [`audit`], [`db`] | who may come in; what was done; what is kept |
+//! | [`engines`], [`mirror`] | the engines and whether they answer; what they have |
+//! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
+//! | `assets`, `capabilities` | the page; what works here |
 
+mod assets;
+pub mod audit;
+pub mod auth;
+mod capabilities;
+pub mod config;
+pub mod db;
+pub mod engines;
+mod files;
+mod http;
 pub mod live;
 pub mod logs;
+mod mask;
 pub mod metrics;
+pub mod mirror;
+mod preview;
+mod rest;
+pub mod server;
+pub mod state;
+
+pub use config::ServerConfig;
+pub use server::Server;

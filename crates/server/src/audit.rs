@@ -1,0 +1,279 @@
+//! The audit log: who did what to which object, and whether it was let through. Append-only JSON lines, each with the hash
+//! of the one before, on the disk before the act begins.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The file is put aside when it has grown to this size, in bytes.
+const ROTATE_AT_BYTES: u64 = 16 * 1024 * 1024;
+/// What stands in the first entry's `previous`.
+const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What is written of an act; never a body, never a secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who; empty when nobody was signed in.
+    pub user: String,
+    /// From where.
+    pub ip: String,
+    /// The operation's name.
+    pub operation: String,
+    /// The path, which names the object.
+    pub target: String,
+    /// `allowed`, `refused`, or afterwards `done` and `failed` with the status.
+    pub decision: String,
+    /// The answer's status, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Finds the request in the server's log.
+    pub request_id: String,
+}
+
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    seq: u64,
+    time: String,
+    #[serde(flatten)]
+    entry: Entry,
+    previous: String,
+    hash: String,
+}
+
+/// Why the log cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {path}: {source}")]
+pub struct AuditError {
+    what: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// The open log; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Audit(Arc<Mutex<Writer>>);
+
+#[derive(Debug)]
+struct Writer {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    seq: u64,
+    last_hash: String,
+}
+
+impl Audit {
+    /// Opens `audit.jsonl` in a directory and goes on with its chain.
+    ///
+    /// # Errors
+    /// When the file cannot be read or made.
+    pub fn open(directory: &Path) -> Result<Self, AuditError> {
+        let path = directory.join("audit.jsonl");
+        let (seq, last_hash, sound_bytes) = last_of(&path)?;
+        let file = open(&path)?;
+        // A line that was cut short by a crash was never acknowledged: it goes.
+        let io = |what| error(what, &path);
+        file.set_len(sound_bytes).map_err(io("cut"))?;
+        Ok(Self(Arc::new(Mutex::new(Writer {
+            path,
+            file,
+            bytes: sound_bytes,
+            seq,
+            last_hash,
+        }))))
+    }
+
+    /// Writes an entry to the disk.
+    ///
+    /// # Errors
+    /// When it is not certain to be on the disk: then the act must not happen.
+    pub async fn append(&self, entry: Entry) -> Result<(), AuditError> {
+        let writer = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            writer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(entry)
+        })
+        .await
+        .unwrap_or_else(|join| {
+            Err(AuditError {
+                what: "write",
+                path: PathBuf::from("audit.jsonl"),
+                source: std::io::Error::other(join),
+            })
+        })
+    }
+}
+
+impl Writer {
+    fn append(&mut self, entry: Entry) -> Result<(), AuditError> {
+        if self.bytes >= ROTATE_AT_BYTES {
+            let aside = self
+                .path
+                .with_file_name(format!("audit-{}.jsonl", self.seq));
+            std::fs::rename(&self.path, aside).map_err(error("put aside", &self.path))?;
+            self.file = open(&self.path)?;
+            self.bytes = 0;
+        }
+        let time = jiff::Timestamp::now().to_string();
+        let hash = chain(self.seq, &time, &entry, &self.last_hash);
+        let line = Line {
+            seq: self.seq,
+            time,
+            entry,
+            previous: self.last_hash.clone(),
+            hash,
+        };
+        let mut text = serde_json::to_vec(&line)
+            .map_err(|source| error("write", &self.path)(source.into()))?;
+        text.push(b'\n');
+        let written = self
+            .file
+            .write_all(&text)
+            .and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // Leave no half line behind; when that is not possible either, opening the log again cuts it.
+            drop(self.file.set_len(self.bytes));
+            return Err(error("write", &self.path)(source));
+        }
+        self.bytes += text.len() as u64;
+        self.seq += 1;
+        self.last_hash = line.hash;
+        Ok(())
+    }
+}
+
+fn error(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError + use<> {
+    let path = path.to_owned();
+    move |source| AuditError {
+        what,
+        path: path.clone(),
+        source,
+    }
+}
+
+fn open(path: &Path) -> Result<File, AuditError> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(error("open", path))
+}
+
+/// Hash over a line's content and the hash before it.
+fn chain(seq: u64, time: &str, entry: &Entry, previous: &str) -> String {
+    let content = serde_json::json!([seq, time, entry, previous]).to_string();
+    hex::encode(Sha256::digest(content.as_bytes()))
+}
+
+/// Returns the next number, the last hash, and how many bytes hold whole lines.
+fn last_of(path: &Path) -> Result<(u64, String, u64), AuditError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((0, FIRST.to_owned(), 0));
+        }
+        Err(source) => return Err(error("open", path)(source)),
+    };
+    let mut reader = BufReader::new(file);
+    let (mut next, mut hash, mut sound) = (0, FIRST.to_owned(), 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(error("read", path))?;
+        if read == 0 || !line.ends_with(b"\n") {
+            return Ok((next, hash, sound));
+        }
+        sound += read as u64;
+        if let Ok(parsed) = serde_json::from_slice::<Line>(&line) {
+            next = parsed.seq + 1;
+            hash = parsed.hash;
+        }
+    }
+}
+
+/// Counts the lines of a log whose chain is whole.
+///
+/// # Errors
+/// With a sentence that names the first line that was changed or is missing.
+pub fn verify(path: &Path) -> Result<u64, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()))?;
+    let mut expected: Option<(u64, String)> = None;
+    let mut count = 0;
+    for (number, text) in text.lines().enumerate() {
+        let line: Line =
+            serde_json::from_str(text).map_err(|e| format!("line {}: {e}", number + 1))?;
+        let follows = expected
+            .as_ref()
+            .is_none_or(|(seq, hash)| *seq == line.seq && *hash == line.previous);
+        if !follows || chain(line.seq, &line.time, &line.entry, &line.previous) != line.hash {
+            return Err(format!("line {}: the chain is broken", number + 1));
+        }
+        expected = Some((line.seq + 1, line.hash));
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(target: &str) -> Entry {
+        Entry {
+            user: "ana".into(),
+            ip: "127.0.0.1".into(),
+            operation: "ContainerStop".into(),
+            target: target.into(),
+            decision: "allowed".into(),
+            status: None,
+            request_id: "r".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_chain_goes_on_over_a_restart_and_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        Audit::open(dir.path())
+            .unwrap()
+            .append(entry("/a"))
+            .await
+            .unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"seq\":1,\"ti")
+            .unwrap();
+        Audit::open(dir.path())
+            .unwrap()
+            .append(entry("/b"))
+            .await
+            .unwrap();
+        assert_eq!(verify(&path), Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_changed_line_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let audit = Audit::open(dir.path()).unwrap();
+        audit.append(entry("/a")).await.unwrap();
+        audit.append(entry("/b")).await.unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace("/a", "/x");
+        std::fs::write(&path, text).unwrap();
+        assert!(verify(&path).unwrap_err().contains("line 1"));
+    }
+}

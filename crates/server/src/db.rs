@@ -1,0 +1,181 @@
+//! The server's database: SQLite in WAL mode, one thread that owns the connection, migrations in order.
+
+use std::{path::Path, thread};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+/// Each entry brings the schema one version further; entries are never changed, only added.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        password_hash TEXT NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+        created_at_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE sessions (
+        id_hash BLOB PRIMARY KEY,
+        user TEXT NOT NULL COLLATE NOCASE REFERENCES users (name) ON DELETE CASCADE ON UPDATE CASCADE,
+        created_at_ms INTEGER NOT NULL,
+        last_used_at_ms INTEGER NOT NULL,
+        ip TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX sessions_of_user ON sessions (user);
+"];
+
+/// How many requests may wait for the database thread; more wait for a place.
+const QUEUE: usize = 256;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// It was written by a newer version of this program.
+    #[error(
+        "open {path}: it was written by a newer version (schema {found}, this program knows {known}); use that version, or a copy of the state from before"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: usize,
+        /// What this program knows.
+        known: usize,
+    },
+    /// SQLite says no.
+    #[error("{what}: {source}")]
+    Sqlite {
+        /// What was done.
+        what: String,
+        /// What it says.
+        source: rusqlite::Error,
+    },
+    /// The thread could not be started.
+    #[error("start the database thread: {0}")]
+    Thread(std::io::Error),
+    /// The database thread has ended.
+    #[error("ask the database: it is closed")]
+    Closed,
+}
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The open database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    queue: mpsc::Sender<Work>,
+}
+
+impl Db {
+    /// Opens the database, makes it if need be and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`DbError::Newer`] when a newer program wrote it.
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        let mut connection = connect(path)?;
+        let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
+        thread::Builder::new()
+            .name("database".to_owned())
+            .spawn(move || {
+                while let Some(work) = work.blocking_recv() {
+                    work(&mut connection);
+                }
+            })
+            .map_err(DbError::Thread)?;
+        Ok(Self { queue })
+    }
+
+    /// Runs `work` on the connection and returns what it returns.
+    ///
+    /// # Errors
+    /// What `work` errs with, or [`DbError::Closed`].
+    pub async fn run<T, F>(&self, what: &'static str, work: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, asked) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            // Whoever asked may have gone away; the work is done all the same.
+            drop(answer.send(work(connection)));
+        });
+        self.queue
+            .send(work)
+            .await
+            .map_err(|_closed| DbError::Closed)?;
+        asked
+            .await
+            .map_err(|_closed| DbError::Closed)?
+            .map_err(|source| DbError::Sqlite {
+                what: what.to_owned(),
+                source,
+            })
+    }
+}
+
+/// Opens the file and brings its schema up to date.
+fn connect(path: &Path) -> Result<Connection, DbError> {
+    let sqlite = |what: &str| {
+        let what = format!("{what} {}", path.display());
+        move |source| DbError::Sqlite { what, source }
+    };
+    let mut connection = Connection::open(path).map_err(sqlite("open"))?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;
+             PRAGMA cache_size = -512;",
+        )
+        .map_err(sqlite("set up"))?;
+    let found: usize = connection
+        .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
+        .map_err(sqlite("read the schema of"))? as usize;
+    if found > MIGRATIONS.len() {
+        return Err(DbError::Newer {
+            path: path.display().to_string(),
+            found,
+            known: MIGRATIONS.len(),
+        });
+    }
+    for (version, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+        let step = connection.transaction().map_err(sqlite("migrate"))?;
+        step.execute_batch(migration).map_err(sqlite("migrate"))?;
+        step.pragma_update(
+            None,
+            "user_version",
+            i64::try_from(version + 1).unwrap_or(i64::MAX),
+        )
+        .map_err(sqlite("migrate"))?;
+        step.commit().map_err(sqlite("migrate"))?;
+    }
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_schema_is_made_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.db");
+        for _ in 0..2 {
+            let db = Db::open(&path).unwrap();
+            let count: i64 = db
+                .run("count", |c| {
+                    c.query_row("SELECT count(*) FROM users", [], |r| r.get(0))
+                })
+                .await
+                .unwrap();
+            assert_eq!(count, 0);
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_with_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        let error = Db::open(&path).unwrap_err();
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+}

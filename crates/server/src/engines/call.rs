@@ -1,0 +1,190 @@
+//! Calls to an engine: each has a deadline, and each answer that is no answer has a name.
+
+use std::{future::Future, time::Duration};
+
+use api::id::EngineName;
+use bollard::{Docker, errors::Error};
+
+use super::Engine;
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Reading what the engine has at hand: 10 s.
+    Read,
+    /// Changing something: 60 s.
+    Write,
+    /// Measuring, or waiting for a container to stop within this many seconds: 60 s more.
+    Slow(u32),
+}
+
+impl Deadline {
+    fn duration(self) -> Duration {
+        match self {
+            Self::Read => Duration::from_secs(10),
+            Self::Write => Duration::from_secs(60),
+            Self::Slow(seconds) => Duration::from_secs(60 + u64::from(seconds)),
+        }
+    }
+}
+
+/// Why a call to an engine did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The engine answered with an error; its own words.
+    #[error("{message}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+    /// The engine is not there.
+    #[error("engine {engine} is not reachable: {reason}")]
+    Unreachable {
+        /// Which.
+        engine: EngineName,
+        /// Why.
+        reason: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+    /// No answer in time.
+    #[error("engine {engine} did not answer within {seconds} s")]
+    Timeout {
+        /// Which.
+        engine: EngineName,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// An answer that is not the Docker Engine API.
+    #[error("engine {engine} answered something that is not the Docker Engine API: {what}")]
+    Garbled {
+        /// Which.
+        engine: EngineName,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl CallError {
+    /// The engine says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+}
+
+impl Engine {
+    /// Asks the engine.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn call<T, F, R>(&self, deadline: Deadline, ask: F) -> Result<T, CallError>
+    where
+        F: FnOnce(Docker) -> R,
+        R: Future<Output = Result<T, Error>>,
+    {
+        let docker = self.docker()?;
+        let answer = within(&self.name, deadline.duration(), ask(docker)).await;
+        if let Err(error) = &answer
+            && !matches!(error, CallError::Refused { .. })
+        {
+            self.look_again();
+        }
+        answer
+    }
+}
+
+/// Waits for an answer and names what went wrong.
+pub(crate) async fn within<T>(
+    engine: &EngineName,
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(name(engine, error)),
+        Err(_elapsed) => Err(CallError::Timeout {
+            engine: engine.clone(),
+            seconds: limit.as_secs().max(1),
+        }),
+    }
+}
+
+/// What an error of the client means.
+pub(crate) fn name(engine: &EngineName, error: Error) -> CallError {
+    let engine = engine.clone();
+    match error {
+        Error::DockerResponseServerError {
+            status_code,
+            message,
+        } => CallError::Refused {
+            status: status_code,
+            message: cut(&message),
+        },
+        Error::DockerStreamError { error } => CallError::Refused {
+            status: 500,
+            message: cut(&error),
+        },
+        Error::RequestTimeoutError => CallError::Timeout {
+            engine,
+            seconds: 120,
+        },
+        Error::JsonDataError { message, .. } => CallError::Garbled {
+            engine,
+            what: cut(&message),
+        },
+        Error::JsonSerdeError { err } => CallError::Garbled {
+            engine,
+            what: cut(&err.to_string()),
+        },
+        Error::APIVersionParseError {} => CallError::Garbled {
+            engine,
+            what: "it tells no API version".to_owned(),
+        },
+        Error::HyperResponseError { err } if err.is_parse() || err.is_incomplete_message() => {
+            CallError::Garbled {
+                engine,
+                what: err.to_string(),
+            }
+        }
+        other => {
+            let what = chain(&other);
+            // hyper says so only in words: bytes that are no HTTP.
+            if what.contains("invalid HTTP")
+                || what.contains("connection closed before message completed")
+            {
+                CallError::Garbled { engine, what }
+            } else {
+                CallError::Unreachable {
+                    engine,
+                    reason: what,
+                    hint: None,
+                }
+            }
+        }
+    }
+}
+
+/// An error with all its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    cut(&text)
+}
+
+/// An engine's words, not more than fit a page.
+fn cut(text: &str) -> String {
+    text.chars()
+        .take(2000)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}

@@ -1,0 +1,18 @@
+//! HTTP: listening, the layer that no route escapes, the router, and what errors look like.
+
+mod error;
+mod extract;
+mod guard;
+mod listen;
+mod origin;
+mod root;
+mod router;
+mod tls;
+
+pub(crate) use error::{ApiError, request_id};
+pub(crate) use extract::{Body, Caller, Params, QueryParams};
+pub(crate) use guard::{Peer, cookie_name};
+pub use listen::ListenError;
+pub(crate) use listen::{Listener, serve};
+pub(crate) use origin::Origins;
+pub(crate) use router::router;

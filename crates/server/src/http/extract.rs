@@ -1,0 +1,167 @@
+//! What handlers take from a request, with our own words when it is not there.
+
+use api::{auth::Role, problem::ProblemCode};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+use crate::{auth::Session, state::AppState};
+
+/// Deepest nesting of JSON that is read.
+const JSON_DEPTH: usize = 64;
+
+/// Identifiers of the path.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Params<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Path::<T>::from_request_parts(parts, state)
+            .await
+            .map(|Path(value)| Self(value))
+            .map_err(|rejection| {
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    ProblemCode::InvalidId,
+                    rejection.body_text(),
+                )
+            })
+    }
+}
+
+/// The query.
+#[derive(Debug)]
+pub(crate) struct QueryParams<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for QueryParams<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Query::<T>::from_request_parts(parts, state)
+            .await
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection| ApiError::malformed(rejection.body_text()))
+    }
+}
+
+/// A body of JSON; an empty one is `{}`.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| {
+                kind.split(';')
+                    .next()
+                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+            });
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    ApiError::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        ProblemCode::TooLarge,
+                        "the body is larger than 1 MiB",
+                    )
+                } else {
+                    ApiError::malformed("the body cannot be read")
+                }
+            })?;
+        if !is_json && !bytes.is_empty() {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ProblemCode::UnsupportedMediaType,
+                "the body must be application/json",
+            ));
+        }
+        if nests_deeper(&bytes, JSON_DEPTH) {
+            return Err(ApiError::malformed(format!(
+                "the JSON is nested deeper than {JSON_DEPTH}"
+            )));
+        }
+        let bytes = if bytes.is_empty() {
+            b"{}"
+        } else {
+            bytes.as_ref()
+        };
+        serde_json::from_slice(bytes)
+            .map(Self)
+            .map_err(|error| ApiError::malformed(format!("read the body: {error}")))
+    }
+}
+
+/// Tells whether JSON nests deeper than `limit`, without reading it otherwise.
+fn nests_deeper(json: &[u8], limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Who calls; the guard has checked the permission.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Session);
+
+impl Caller {
+    pub(crate) fn role(&self) -> Role {
+        self.0.role
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.0.user
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _state: &AppState) -> Result<Self, ApiError> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(unauthenticated)
+    }
+}
+
+pub(super) fn unauthenticated() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        ProblemCode::Unauthenticated,
+        "nobody is signed in, or the session ended",
+    )
+    .hint("sign in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert!(!nests_deeper(br#"{"a":"[[[[\"[["}"#, 2));
+        assert!(nests_deeper(b"[[[", 2));
+    }
+}

@@ -1,0 +1,150 @@
+//! The router, made from the one table of routes.
+
+use api::operation::{BASE_PATH, Method, OPERATIONS, OperationId};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    handler::Handler,
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+    routing::{MethodFilter, MethodRouter, get, on},
+};
+use tower_http::limit::RequestBodyLimitLayer;
+
+use super::{
+    ApiError,
+    guard::{Post, guard},
+    root::root,
+};
+use crate::{assets, rest, state::AppState};
+
+/// Largest body, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Makes the router: each operation behind its guard, everything behind the root layer.
+pub(crate) fn router(state: &AppState) -> Router {
+    let mut router = Router::new().route("/healthz", get(async || "ok"));
+    for operation in OPERATIONS {
+        let post = Post {
+            state: state.clone(),
+            operation,
+        };
+        let filter = match operation.method {
+            Method::Get => MethodFilter::GET,
+            Method::Post => MethodFilter::POST,
+            Method::Patch => MethodFilter::PATCH,
+        };
+        let handler = handler(operation.id, filter).layer(from_fn_with_state(post, guard));
+        router = router.route(&format!("{BASE_PATH}{}", operation.path), handler);
+    }
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(fallback)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(from_fn(no_store))
+        .layer(from_fn_with_state(state.clone(), root))
+        .with_state(state.clone())
+}
+
+/// The handler of each operation; no wildcard, so none is forgotten.
+fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
+    fn to<H, T>(filter: MethodFilter, handler: H) -> MethodRouter<AppState>
+    where
+        H: Handler<T, AppState>,
+        T: 'static,
+    {
+        on(filter, handler)
+    }
+    use rest::{auth, containers, images, networks, system, volumes};
+    match id {
+        OperationId::SessionStatus => to(filter, auth::status),
+        OperationId::Setup => to(filter, auth::set_up),
+        OperationId::Login => to(filter, auth::log_in),
+        OperationId::Logout => to(filter, auth::log_out),
+        OperationId::Capabilities => to(filter, system::capabilities),
+        OperationId::EngineList => to(filter, system::engines),
+        OperationId::EngineGet => to(filter, system::engine),
+        OperationId::EngineEvents => to(filter, system::events),
+        OperationId::EngineDiskUsage => to(filter, system::disk_usage),
+        OperationId::HostFigures => to(filter, pending),
+        OperationId::HostHistory => to(filter, pending),
+        OperationId::Live => to(filter, pending),
+        OperationId::JobList => to(filter, pending),
+        OperationId::JobGet => to(filter, pending),
+        OperationId::JobCancel => to(filter, pending),
+        OperationId::ContainerList => to(filter, containers::list),
+        OperationId::ContainerCreate => to(filter, rest::create::create),
+        OperationId::ContainerActions => to(filter, rest::bulk::act),
+        OperationId::ContainerPreview => to(filter, rest::remove::preview),
+        OperationId::ContainerGet => to(filter, containers::detail),
+        OperationId::ContainerUpdate => to(filter, containers::update),
+        OperationId::ContainerInspect => to(filter, containers::inspect),
+        OperationId::ContainerReveal => to(filter, containers::reveal),
+        OperationId::ContainerStart => to(filter, containers::start),
+        OperationId::ContainerStop => to(filter, containers::stop),
+        OperationId::ContainerRestart => to(filter, containers::restart),
+        OperationId::ContainerKill => to(filter, containers::kill),
+        OperationId::ContainerPause => to(filter, containers::pause),
+        OperationId::ContainerUnpause => to(filter, containers::unpause),
+        OperationId::ContainerRename => to(filter, containers::rename),
+        OperationId::ContainerRemove => to(filter, rest::remove::remove),
+        OperationId::ContainerTop => to(filter, containers::top),
+        OperationId::ContainerLogs => to(filter, pending),
+        OperationId::ContainerLogDownload => to(filter, pending),
+        OperationId::ContainerHistory => to(filter, pending),
+        OperationId::ContainerInside => to(filter, pending),
+        OperationId::ImageList => to(filter, images::list),
+        OperationId::ImagePull => to(filter, pending),
+        OperationId::ImagePreview => to(filter, images::preview),
+        OperationId::ImageRemove => to(filter, images::remove),
+        OperationId::ImageGet => to(filter, images::detail),
+        OperationId::VolumeList => to(filter, volumes::list),
+        OperationId::VolumeCreate => to(filter, volumes::create),
+        OperationId::VolumePreview => to(filter, volumes::preview),
+        OperationId::VolumeRemove => to(filter, volumes::remove),
+        OperationId::VolumeGet => to(filter, volumes::detail),
+        OperationId::NetworkList => to(filter, networks::list),
+        OperationId::CompareStart => to(filter, pending),
+        OperationId::CompareList => to(filter, pending),
+        OperationId::CompareGet => to(filter, pending),
+    }
+}
+
+async fn pending() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        api::problem::ProblemCode::Unsupported,
+        "this build lacks it",
+    )
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        api::problem::ProblemCode::MethodNotAllowed,
+        "this path does not take that method",
+    )
+}
+
+/// What is no route: the page, or nothing under `/api`.
+async fn fallback(request: axum::extract::Request) -> Response {
+    if request.uri().path().starts_with("/api") {
+        return ApiError::not_found("path in this API").into_response();
+    }
+    assets::serve(request.method(), request.uri().path(), request.headers())
+}
+
+/// Answers of the API are not kept by browsers.
+async fn no_store(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let is_api = request.uri().path().starts_with("/api");
+    let mut response = next.run(request).await;
+    if is_api {
+        response.headers_mut().insert(
+            axum::http::header::CACHE_CONTROL,
+            axum::http::HeaderValue::from_static("no-store"),
+        );
+    }
+    response
+}

@@ -1,0 +1,18 @@
+//! What each operation does. Handlers read a typed request, check it, ask the engine and answer with our own types; a
+//! client's bytes never reach an engine.
+
+pub(crate) mod auth;
+pub(crate) mod bulk;
+pub(crate) mod containers;
+pub(crate) mod create;
+mod create_body;
+mod detail;
+pub(crate) mod images;
+pub(crate) mod networks;
+mod policy;
+pub(crate) mod remove;
+pub(crate) mod system;
+mod target;
+pub(crate) mod volumes;
+
+pub(crate) use target::{Target, engine_of};

@@ -1,0 +1,125 @@
+//! What gives power over the host: administrators only, on every route that can carry it. Default-deny: the request's type
+//! holds nothing else that could.
+
+use api::{
+    auth::Role,
+    container::{ContainerCreateRequest, MountRequestKind},
+    problem::{FieldError, ProblemCode},
+    volume::VolumeCreateRequest,
+};
+use axum::http::StatusCode;
+
+use crate::http::ApiError;
+
+/// Checks a create request against the caller's role.
+pub(super) fn may_create(role: Role, request: &ContainerCreateRequest) -> Result<(), ApiError> {
+    let mut refused = Vec::new();
+    if request.privileged {
+        refused.push("privileged".to_owned());
+    }
+    if !request.cap_add.is_empty() {
+        refused.push("cap_add".to_owned());
+    }
+    if request
+        .pid_mode
+        .as_deref()
+        .is_some_and(|mode| !mode.is_empty())
+    {
+        refused.push("pid_mode".to_owned());
+    }
+    if request
+        .network
+        .as_deref()
+        .is_some_and(|network| network == "host" || network.starts_with("container:"))
+    {
+        refused.push("network".to_owned());
+    }
+    for (number, mount) in request.mounts.iter().enumerate() {
+        if mount.kind == MountRequestKind::Bind {
+            refused.push(format!("mounts[{number}].kind"));
+        }
+    }
+    decide(role, refused)
+}
+
+/// Checks a new volume against the caller's role: driver options can mount any path.
+pub(super) fn may_create_volume(role: Role, request: &VolumeCreateRequest) -> Result<(), ApiError> {
+    let mut refused = Vec::new();
+    if request
+        .driver
+        .as_deref()
+        .is_some_and(|driver| driver != "local")
+    {
+        refused.push("driver".to_owned());
+    }
+    if !request.driver_options.is_empty() {
+        refused.push("driver_options".to_owned());
+    }
+    decide(role, refused)
+}
+
+fn decide(role: Role, refused: Vec<String>) -> Result<(), ApiError> {
+    if role == Role::Admin || refused.is_empty() {
+        return Ok(());
+    }
+    let errors = refused
+        .into_iter()
+        .map(|field| FieldError {
+            field,
+            message: "gives power over the host; only an administrator may set it".to_owned(),
+        })
+        .collect();
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        ProblemCode::Forbidden,
+        "the request asks for power over the host, which an operator has not",
+    )
+    .hint("ask an administrator, or leave these fields out")
+    .fields(errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::container::MountRequest;
+
+    use super::*;
+
+    #[test]
+    fn every_field_that_gives_power_is_refused_to_operators_and_given_to_administrators() {
+        let plain = ContainerCreateRequest {
+            image: "x".into(),
+            ..Default::default()
+        };
+        assert!(may_create(Role::Operator, &plain).is_ok());
+        let with = |change: fn(&mut ContainerCreateRequest)| {
+            let mut request = plain.clone();
+            change(&mut request);
+            request
+        };
+        for request in [
+            with(|r| r.privileged = true),
+            with(|r| r.cap_add = vec!["SYS_ADMIN".into()]),
+            with(|r| r.pid_mode = Some("host".into())),
+            with(|r| r.network = Some("host".into())),
+            with(|r| r.network = Some("container:x".into())),
+            with(|r| {
+                r.mounts = vec![MountRequest {
+                    kind: MountRequestKind::Bind,
+                    source: Some("/".into()),
+                    target: "/h".into(),
+                    ..Default::default()
+                }]
+            }),
+        ] {
+            assert!(may_create(Role::Operator, &request).is_err());
+            assert!(may_create(Role::Admin, &request).is_ok());
+        }
+        let volume = VolumeCreateRequest {
+            name: None,
+            labels: [].into(),
+            driver: None,
+            driver_options: [("o".into(), "bind".into())].into(),
+        };
+        assert!(may_create_volume(Role::Operator, &volume).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! The server, its host and the engines.
+
+use api::{
+    capability::Capabilities,
+    engine::{DiskUsage, EngineEvent, EngineInfo},
+    id::EngineName,
+    live::Items,
+};
+use axum::{Json, extract::State};
+use bollard::query_parameters::{DataUsageOptions, ListContainersOptionsBuilder};
+
+use super::engine_of;
+use crate::{
+    capabilities::{host, of_host},
+    engines::Deadline,
+    http::{ApiError, Params},
+    mirror::positive,
+    state::AppState,
+};
+
+/// `GET /capabilities`
+pub(crate) async fn capabilities(State(state): State<AppState>) -> Json<Capabilities> {
+    let host = host();
+    Json(Capabilities {
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: of_host(&host),
+        host,
+        engines: state.engines.iter().map(|engine| engine.info()).collect(),
+    })
+}
+
+/// `GET /engines`
+pub(crate) async fn engines(State(state): State<AppState>) -> Json<Items<EngineInfo>> {
+    Json(Items {
+        items: state.engines.iter().map(|engine| engine.info()).collect(),
+    })
+}
+
+/// `GET /engines/{engine}`
+pub(crate) async fn engine(
+    State(state): State<AppState>,
+    Params(name): Params<EngineName>,
+) -> Result<Json<EngineInfo>, ApiError> {
+    Ok(Json(engine_of(&state, &name)?.info()))
+}
+
+/// `GET /engines/{engine}/events`
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    Params(name): Params<EngineName>,
+) -> Result<Json<Items<EngineEvent>>, ApiError> {
+    Ok(Json(Items {
+        items: engine_of(&state, &name)?.mirror.events(),
+    }))
+}
+
+/// `GET /engines/{engine}/disk-usage`
+pub(crate) async fn disk_usage(
+    State(state): State<AppState>,
+    Params(name): Params<EngineName>,
+) -> Result<Json<DiskUsage>, ApiError> {
+    let engine = engine_of(&state, &name)?;
+    let usage = engine
+        .call(Deadline::Slow(0), |docker| async move {
+            docker.df(None::<DataUsageOptions>).await
+        })
+        .await?;
+    let bytes = |value: Option<i64>| positive(value).unwrap_or_default();
+    let images = usage.image_usage.unwrap_or_default();
+    let containers = usage.container_usage.unwrap_or_default();
+    let volumes = usage.volume_usage.unwrap_or_default();
+    let cache = usage.build_cache_usage.unwrap_or_default();
+    let reclaimable = [
+        images.reclaimable,
+        containers.reclaimable,
+        volumes.reclaimable,
+        cache.reclaimable,
+    ];
+    let mut told = DiskUsage {
+        layers_bytes: bytes(images.total_size),
+        containers_bytes: bytes(containers.total_size),
+        volumes_bytes: bytes(volumes.total_size),
+        build_cache_bytes: bytes(cache.total_size),
+        reclaimable_bytes: reclaimable.into_iter().map(bytes).sum(),
+    };
+    // Engines before API 1.52 tell it in another form, which the client does not read: add up what lists tell.
+    if told.layers_bytes == 0 {
+        let images = engine.mirror.images();
+        told.layers_bytes = images.iter().map(|image| image.size_bytes).sum();
+        told.reclaimable_bytes = images
+            .iter()
+            .filter(|image| image.used_by.is_empty())
+            .map(|image| image.size_bytes)
+            .sum();
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .size(true)
+            .build();
+        let sized = engine
+            .call(Deadline::Slow(0), |docker| async move {
+                docker.list_containers(Some(options)).await
+            })
+            .await?;
+        told.containers_bytes = sized.iter().map(|container| bytes(container.size_rw)).sum();
+    }
+    Ok(Json(told))
+}

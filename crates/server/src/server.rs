@@ -1,0 +1,152 @@
+//! The parts put together: opening, and serving until told to stop.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::{Audit, AuditError},
+    auth::{Auth, FirstUserError},
+    config::ServerConfig,
+    db::{Db, DbError},
+    engines::{self, Engines},
+    files,
+    http::{self, ListenError, Listener, Origins},
+    live::Hub,
+    preview::Previews,
+    state::{AppState, Inner},
+};
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error("make {path}: {source}")]
+    StateDir {
+        /// Which.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Sign-in.
+    #[error(transparent)]
+    Auth(#[from] FirstUserError),
+    /// The address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// A server that is ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    state: AppState,
+    listener: Listener,
+}
+
+impl Server {
+    /// Opens the state, binds the address and starts to look for the engines.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn open(config: ServerConfig) -> Result<Self, StartError> {
+        let directory = server_dir(&config.state_dir)?;
+        let db = Db::open(&directory.join("server.db"))?;
+        let audit = Audit::open(&directory)?;
+        let auth = Auth::open(db.clone(), &config.state_dir).await?;
+        let with_tls = !config.listen.ip().is_loopback() && !config.insecure_http;
+        let listener =
+            Listener::bind(config.listen, with_tls, &directory, &config.allowed_hosts).await?;
+        let origins = Origins::new(listener.address, &config.allowed_hosts, with_tls);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let hub = Hub::new(engines::names(), &tasks, &stop);
+        let engines = Engines::start(&config, &hub, &tasks, &stop);
+        let state = AppState::new(Inner {
+            config,
+            engines,
+            hub,
+            auth,
+            audit,
+            db,
+            previews: Previews::default(),
+            origins,
+            tasks,
+            stop,
+        });
+        Ok(Self { state, listener })
+    }
+
+    /// The address that is listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address
+    }
+
+    /// SHA-256 of the certificate, when the page is served with TLS.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.listener.fingerprint()
+    }
+
+    /// The address to open in a browser, with the one-time token while no administrator exists.
+    pub fn url(&self) -> String {
+        let scheme = if self.state.origins.tls {
+            "https"
+        } else {
+            "http"
+        };
+        let address = self.listener.address;
+        let base = if address.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}/", address.port())
+        } else {
+            format!("{scheme}://{address}/")
+        };
+        // In the fragment, which browsers keep to themselves.
+        match self.state.auth.setup_token() {
+            Some(token) => format!("{base}setup#token={token}"),
+            None => base,
+        }
+    }
+
+    /// What handlers reach; for the parts that run beside them.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Serves until `stop`, then ends every task.
+    pub async fn serve(self, stop: CancellationToken) {
+        let router = http::router(&self.state);
+        http::serve(self.listener, router, stop).await;
+        self.state.stop.cancel();
+        self.state.tasks.close();
+        if tokio::time::timeout(std::time::Duration::from_secs(3), self.state.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some tasks did not end in time");
+        }
+    }
+}
+
+/// The server's own part of the state directory, which only its user may enter.
+///
+/// # Errors
+/// [`StartError::StateDir`]
+pub fn server_dir(state_dir: &std::path::Path) -> Result<std::path::PathBuf, StartError> {
+    let directory = state_dir.join("server");
+    files::make_private_dir(&directory).map_err(|source| StartError::StateDir {
+        path: directory.display().to_string(),
+        source,
+    })?;
+    Ok(directory)
+}
+
+/// Keeps the compiler honest about what is shared between tasks.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Arc<Engines>>();
+    is_shared::<AppState>();
+};
