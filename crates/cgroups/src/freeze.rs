@@ -209,6 +209,9 @@ fn wait_for_event(
         Err(errno) => return Err(Error::sys("open", path, errno)),
     };
     let mut buffer = [0_u8; 256];
+    // The kernel tells at most one change in 10 ms (a second one is told when that time is over), which would be most of
+    // the wait for a process that dies at once: so it is looked at now and then without being told.
+    let mut pause = Duration::from_micros(250);
     loop {
         let n = match rustix::io::pread(&events, &mut buffer, 0) {
             Ok(n) => n,
@@ -224,7 +227,8 @@ fn wait_for_event(
             return Ok(false);
         };
         let mut polled = [PollFd::new(&events, PollFlags::PRI)];
-        let timeout = Timespec::try_from(left).ok();
+        let timeout = Timespec::try_from(left.min(pause)).ok();
+        pause = (pause * 2).min(Duration::from_millis(100));
         match rustix::event::poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::sys("poll", path, errno)),
