@@ -1,0 +1,17 @@
+//! Long work of the server: it goes on when the page is closed, and every browser sees it.
+
+mod failure;
+mod handle;
+mod pull;
+mod registry;
+mod starter;
+mod store;
+mod transfer;
+
+pub use failure::Failure;
+pub use handle::JobHandle;
+pub use pull::{PullRequest, pull};
+pub use registry::{JobError, Jobs, NewJob};
+pub use starter::{load_starter, needs_starter};
+pub use store::{SCHEMA, load_jobs, save_job};
+pub use transfer::{ensure_image, transfer};
