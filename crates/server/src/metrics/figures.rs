@@ -94,6 +94,25 @@ impl Figures {
         }
     }
 
+    /// Points of every container since a time in milliseconds, by `engine/id`.
+    pub(crate) fn all_since(&self, since_ms: i64) -> Vec<(String, Vec<StatsPoint>)> {
+        let state = self.lock();
+        let all = state
+            .containers
+            .iter()
+            .flat_map(|(name, engine)| engine.containers.iter().map(move |c| (name, c)));
+        all.map(|(engine, (id, container))| {
+            let points = container
+                .series
+                .iter()
+                .filter(|point| point.time_ms >= since_ms)
+                .cloned()
+                .collect();
+            (format!("{engine}/{id}"), points)
+        })
+        .collect()
+    }
+
     /// One round of the host.
     pub(crate) fn put_host(&self, figures: HostFigures) {
         let mut state = self.lock();
@@ -258,7 +277,7 @@ impl Feed for StatsFeed {
         let stats = containers
             .into_iter()
             .flatten()
-            .filter(|(_, container)| container.seq == seq)
+            .filter(|(_, container)| container.seq > self.last.unwrap_or(0))
             .filter(|(id, _)| self.container.as_ref().is_none_or(|wanted| wanted == *id))
             .filter_map(|(id, container)| container.latest(&self.engine, id))
             .collect();
