@@ -12,6 +12,7 @@ pub use failure::Failure;
 pub use handle::JobHandle;
 pub use pull::{PullRequest, pull};
 pub use registry::{JobError, Jobs, NewJob};
+pub(crate) use starter::STARTER;
 pub use starter::{load_starter, needs_starter};
 pub use store::{SCHEMA, load_jobs, save_job};
 pub use transfer::{ensure_image, transfer};
