@@ -11,7 +11,9 @@ const WORTH_TELLING: f64 = 1.05;
 
 /// Fills in the spreads of an engine from its samples.
 pub(super) fn summarise(engine: &mut CompareEngine) {
-    let of = |figure: fn(&CompareSample) -> f64| -> Vec<f64> { engine.samples.iter().map(figure).collect() };
+    let of = |figure: fn(&CompareSample) -> f64| -> Vec<f64> {
+        engine.samples.iter().map(figure).collect()
+    };
     let (create, start, run) = (of(|s| s.create_ms), of(|s| s.start_ms), of(|s| s.run_ms));
     let (remove, total) = (of(|s| s.remove_ms), of(|s| s.total_ms));
     let memory = memory(engine);
@@ -24,16 +26,28 @@ pub(super) fn summarise(engine: &mut CompareEngine) {
 }
 
 fn memory(engine: &CompareEngine) -> Vec<f64> {
-    engine.samples.iter().filter_map(|s| s.memory_peak_bytes).map(|bytes| bytes as f64).collect()
+    engine
+        .samples
+        .iter()
+        .filter_map(|s| s.memory_peak_bytes)
+        .map(|bytes| bytes as f64)
+        .collect()
 }
 
 /// The sentences.
 pub(super) fn sentences(engines: &[CompareEngine]) -> Vec<String> {
     let mut out: Vec<String> = engines
         .iter()
-        .filter_map(|e| Some(format!("{} did not take part: {}.", e.engine, e.excluded.as_ref()?)))
+        .filter_map(|e| {
+            Some(format!(
+                "{} did not take part: {}.",
+                e.engine,
+                e.excluded.as_ref()?
+            ))
+        })
         .collect();
-    let taking_part: Vec<&CompareEngine> = engines.iter().filter(|e| !e.samples.is_empty()).collect();
+    let taking_part: Vec<&CompareEngine> =
+        engines.iter().filter(|e| !e.samples.is_empty()).collect();
     if let [a, b] = taking_part[..] {
         let times: [(&str, fn(&CompareSample) -> f64); 5] = [
             ("Create", |s| s.create_ms),
@@ -43,10 +57,17 @@ pub(super) fn sentences(engines: &[CompareEngine]) -> Vec<String> {
             ("All of it", |s| s.total_ms),
         ];
         for (title, figure) in times {
-            let of = |engine: &CompareEngine| -> Vec<f64> { engine.samples.iter().map(figure).collect() };
+            let of = |engine: &CompareEngine| -> Vec<f64> {
+                engine.samples.iter().map(figure).collect()
+            };
             out.extend(sentence(title, (a, &of(a)), (b, &of(b)), &milliseconds));
         }
-        out.extend(sentence("Peak memory of the container", (a, &memory(a)), (b, &memory(b)), &bytes));
+        out.extend(sentence(
+            "Peak memory of the container",
+            (a, &memory(a)),
+            (b, &memory(b)),
+            &bytes,
+        ));
         if memory(a).is_empty() || memory(b).is_empty() {
             out.push("Peak memory of the container was not measured on both: it ends before its cgroup can be read, or the cgroup is out of reach.".to_owned());
         }
@@ -54,7 +75,11 @@ pub(super) fn sentences(engines: &[CompareEngine]) -> Vec<String> {
     for engine in &taking_part {
         let wrong = engine.samples.iter().filter(|s| s.exit_code != 0).count();
         if wrong > 0 {
-            out.push(format!("{wrong} of {} runs on {} ended with another exit code than 0.", engine.samples.len(), engine.engine));
+            out.push(format!(
+                "{wrong} of {} runs on {} ended with another exit code than 0.",
+                engine.samples.len(),
+                engine.engine
+            ));
         }
     }
     out
@@ -67,19 +92,39 @@ fn sentence(
     write: &dyn Fn(f64) -> String,
 ) -> Option<String> {
     let (quick, slow) = (spread(a.1)?.median, spread(b.1)?.median);
-    let ((quick, first), (slow, second)) =
-        if quick <= slow { ((quick, a), (slow, b)) } else { ((slow, b), (quick, a)) };
-    let medians = format!("{} {}, {} {}", first.0.engine, write(quick), second.0.engine, write(slow));
+    let ((quick, first), (slow, second)) = if quick <= slow {
+        ((quick, a), (slow, b))
+    } else {
+        ((slow, b), (quick, a))
+    };
+    let medians = format!(
+        "{} {}, {} {}",
+        first.0.engine,
+        write(quick),
+        second.0.engine,
+        write(slow)
+    );
     let ratio = if quick > 0.0 { slow / quick } else { 1.0 };
     Some(match p_value(a.1, b.1) {
-        None => format!("{title}: medians {medians}. Too few runs to tell a difference from noise."),
-        Some(p) if p >= SURE || ratio < WORTH_TELLING => format!("{title}: no difference beyond noise (medians {medians})."),
-        Some(_) => format!("{title}: {} takes {ratio:.1} times as much (medians {medians}).", second.0.engine),
+        None => {
+            format!("{title}: medians {medians}. Too few runs to tell a difference from noise.")
+        }
+        Some(p) if p >= SURE || ratio < WORTH_TELLING => {
+            format!("{title}: no difference beyond noise (medians {medians}).")
+        }
+        Some(_) => format!(
+            "{title}: {} takes {ratio:.1} times as much (medians {medians}).",
+            second.0.engine
+        ),
     })
 }
 
 fn milliseconds(value: f64) -> String {
-    if value >= 100.0 { format!("{value:.0} ms") } else { format!("{value:.1} ms") }
+    if value >= 100.0 {
+        format!("{value:.0} ms")
+    } else {
+        format!("{value:.1} ms")
+    }
 }
 
 fn bytes(value: f64) -> String {
@@ -124,10 +169,15 @@ mod tests {
 
     #[test]
     fn a_clear_difference_is_told_with_its_size() {
-        let engines =
-            [engine("docker", (0..10).map(|n| 300.0 + f64::from(n))), engine("mini", (0..10).map(|n| 20.0 + f64::from(n) / 10.0))];
+        let engines = [
+            engine("docker", (0..10).map(|n| 300.0 + f64::from(n))),
+            engine("mini", (0..10).map(|n| 20.0 + f64::from(n) / 10.0)),
+        ];
         let said = sentences(&engines);
-        assert!(said[0].starts_with("Create: docker takes 14.9 times as much"), "{said:?}");
+        assert!(
+            said[0].starts_with("Create: docker takes 14.9 times as much"),
+            "{said:?}"
+        );
     }
 
     #[test]
@@ -141,7 +191,10 @@ mod tests {
 
     #[test]
     fn few_runs_claim_nothing() {
-        let engines = [engine("docker", [300.0].into_iter()), engine("mini", [20.0].into_iter())];
+        let engines = [
+            engine("docker", [300.0].into_iter()),
+            engine("mini", [20.0].into_iter()),
+        ];
         assert!(sentences(&engines)[0].contains("Too few runs"));
     }
 }

@@ -1,6 +1,5 @@
 //! The same work on each engine, side by side: the same calls on both, taking turns, with the spread and not only the middle.
 
-mod isolation;
 mod judge;
 mod overhead;
 mod registry;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::{
-    compare::{CompareEngine, CompareRequest, CompareResult, CompareStarted},
+    compare::{CompareEngine, CompareRequest, CompareResult, CompareStarted, IsolationRow},
     engine::EngineState,
     id::JobId,
     job::JobKind,
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use observe::Inside;
 
 use super::{
-    isolation, judge, overhead,
+    judge, overhead,
     run::{Workload, measure, sweep},
 };
 use crate::{
@@ -88,9 +88,22 @@ impl Comparisons {
         let results = rows
             .iter()
             .filter_map(|body| serde_json::from_str::<CompareResult>(body).ok())
-            .map(|result| (result.id.clone(), CompareResult { finished: true, ..result }))
+            .map(|result| {
+                (
+                    result.id.clone(),
+                    CompareResult {
+                        finished: true,
+                        ..result
+                    },
+                )
+            })
             .collect();
-        Ok(Self(Arc::new(Inner { db, jobs, engines, results: Mutex::new(results) })))
+        Ok(Self(Arc::new(Inner {
+            db,
+            jobs,
+            engines,
+            results: Mutex::new(results),
+        })))
     }
 
     /// All of them, newest first.
@@ -112,20 +125,37 @@ impl Comparisons {
     ///
     /// # Errors
     /// [`CompareError::Invalid`], [`CompareError::Job`].
-    pub async fn start(&self, request: CompareRequest, user: Option<String>) -> Result<CompareStarted, CompareError> {
+    pub async fn start(
+        &self,
+        request: CompareRequest,
+        user: Option<String>,
+    ) -> Result<CompareStarted, CompareError> {
         let invalid = |field, message: String| CompareError::Invalid { field, message };
         if !(1..=MAX_RUNS).contains(&request.runs) {
-            return Err(invalid("runs", format!("1 to {MAX_RUNS} runs on each engine")));
+            return Err(invalid(
+                "runs",
+                format!("1 to {MAX_RUNS} runs on each engine"),
+            ));
         }
         let pause_ms = request.pause_ms.unwrap_or(PAUSE_MS);
         if pause_ms > MAX_PAUSE_MS {
             return Err(invalid("pause_ms", format!("at most {MAX_PAUSE_MS}")));
         }
-        let image = request.image.as_ref().map_or_else(|| STARTER.to_owned(), ToString::to_string);
-        let command = if request.command.is_empty() { vec!["/bin/true".to_owned()] } else { request.command };
+        let image = request
+            .image
+            .as_ref()
+            .map_or_else(|| STARTER.to_owned(), ToString::to_string);
+        let command = if request.command.is_empty() {
+            vec!["/bin/true".to_owned()]
+        } else {
+            request.command
+        };
         let new = NewJob {
             kind: JobKind::Compare,
-            title: format!("Compare {image} on both engines, {} runs each", request.runs),
+            title: format!(
+                "Compare {image} on both engines, {} runs each",
+                request.runs
+            ),
             engine: None,
             started_by: user,
         };
@@ -136,23 +166,47 @@ impl Comparisons {
             .jobs
             .start(new, move |job| async move {
                 let id = job.id().clone();
-                let work = Workload { id: id.to_string(), image: asked_image, command: asked_command };
-                comparisons.run(&job, &work, runs, Duration::from_millis(u64::from(pause_ms))).await?;
+                let work = Workload {
+                    id: id.to_string(),
+                    image: asked_image,
+                    command: asked_command,
+                };
+                comparisons
+                    .run(
+                        &job,
+                        &work,
+                        runs,
+                        Duration::from_millis(u64::from(pause_ms)),
+                    )
+                    .await?;
                 Ok(Some(id.to_string()))
             })
             .await?;
         // The job's id is the comparison's. Its work starts by making the result, so a quick reader must find one before.
-        self.lock().entry(job.id.clone()).or_insert_with(|| empty(&job.id, &image, &command, runs));
-        Ok(CompareStarted { job: job.id.clone(), id: job.id })
+        self.lock()
+            .entry(job.id.clone())
+            .or_insert_with(|| empty(&job.id, &image, &command, runs));
+        Ok(CompareStarted {
+            job: job.id.clone(),
+            id: job.id,
+        })
     }
 
-    async fn run(&self, job: &JobHandle, work: &Workload, runs: u32, pause: Duration) -> Result<(), Failure> {
+    async fn run(
+        &self,
+        job: &JobHandle,
+        work: &Workload,
+        runs: u32,
+        pause: Duration,
+    ) -> Result<(), Failure> {
         let engines: Vec<Arc<Engine>> = self.0.engines.iter().cloned().collect();
         let mut result = empty(job.id(), &work.image, &work.command, runs);
         result.engines = engines.iter().map(|engine| side(engine)).collect();
         result.machine = machine();
         self.put(&result);
-        let outcome = self.rounds(job, work, runs, pause, &engines, &mut result).await;
+        let outcome = self
+            .rounds(job, work, runs, pause, &engines, &mut result)
+            .await;
         // Also after a failure and a cancel: nothing of it stays on an engine.
         for docker in engines.iter().filter_map(|engine| engine.docker().ok()) {
             if let Err(error) = sweep(&docker, Some(&work.id)).await {
@@ -179,7 +233,9 @@ impl Comparisons {
         result: &mut CompareResult,
     ) -> Result<(), Failure> {
         let clients = self.prepare(job, work, engines, result).await?;
-        let taking_part: Vec<usize> = (0..engines.len()).filter(|i| clients.get(*i).is_some_and(Option::is_some)).collect();
+        let taking_part: Vec<usize> = (0..engines.len())
+            .filter(|i| clients.get(*i).is_some_and(Option::is_some))
+            .collect();
         for round in 0..=runs {
             // Taking turns in going first, so that what one leaves in the caches does not always favour the other.
             let mut order = taking_part.clone();
@@ -187,7 +243,9 @@ impl Comparisons {
                 order.reverse();
             }
             for i in order {
-                let (Some(engine), Some(Some(docker))) = (engines.get(i), clients.get(i)) else { continue };
+                let (Some(engine), Some(Some(docker))) = (engines.get(i), clients.get(i)) else {
+                    continue;
+                };
                 // Round 0 warms up and does not count.
                 let measured = measure(docker, engine.is_local(), work, round.saturating_sub(1));
                 let sample = job.unless_cancelled(measured).await?;
@@ -196,9 +254,15 @@ impl Comparisons {
                 {
                     side.samples.push(sample);
                     judge::summarise(side);
-                    job.step(engine.name.as_str(), "Runs", Some(u64::from(round)), Some(u64::from(runs)));
+                    job.step(
+                        engine.name.as_str(),
+                        "Runs",
+                        Some(u64::from(round)),
+                        Some(u64::from(runs)),
+                    );
                 }
-                job.unless_cancelled(async { Ok::<_, Failure>(tokio::time::sleep(pause).await) }).await?;
+                job.unless_cancelled(async { Ok::<_, Failure>(tokio::time::sleep(pause).await) })
+                    .await?;
             }
             job.percent(f64::from(round) * 95.0 / f64::from(runs));
             self.put(result);
@@ -214,10 +278,14 @@ impl Comparisons {
         engines: &[Arc<Engine>],
         result: &mut CompareResult,
     ) -> Result<Vec<Option<Docker>>, Failure> {
-        let mut clients: Vec<Option<Docker>> = engines.iter().map(|engine| engine.docker().ok()).collect();
+        let mut clients: Vec<Option<Docker>> =
+            engines.iter().map(|engine| engine.docker().ok()).collect();
         let all: Vec<Docker> = clients.iter().flatten().cloned().collect();
         if all.is_empty() {
-            return Err(Failure::new(ProblemCode::EngineUnreachable, "no engine can be reached"));
+            return Err(Failure::new(
+                ProblemCode::EngineUnreachable,
+                "no engine can be reached",
+            ));
         }
         let mut insides = Vec::new();
         for ((engine, client), side) in engines.iter().zip(&mut clients).zip(&mut result.engines) {
@@ -245,10 +313,15 @@ impl Comparisons {
             }
         }
         if clients.iter().all(Option::is_none) {
-            let why = result.engines.iter().find_map(|side| side.excluded.clone()).unwrap_or_default();
-            return Err(Failure::new(ProblemCode::NotFound, why).with_hint("pull the image on one of the engines first"));
+            let why = result
+                .engines
+                .iter()
+                .find_map(|side| side.excluded.clone())
+                .unwrap_or_default();
+            return Err(Failure::new(ProblemCode::NotFound, why)
+                .with_hint("pull the image on one of the engines first"));
         }
-        result.isolation = isolation::rows(&insides);
+        result.isolation = isolation(&insides);
         job.message("Runs, taking turns");
         self.put(result);
         Ok(clients)
@@ -259,7 +332,9 @@ impl Comparisons {
     }
 
     async fn save(&self, result: CompareResult) {
-        let Ok(body) = serde_json::to_string(&result) else { return };
+        let Ok(body) = serde_json::to_string(&result) else {
+            return;
+        };
         let saved = self
             .0
             .db
@@ -276,8 +351,11 @@ impl Comparisons {
             tracing::warn!(%error, "keep a comparison");
         }
         let mut results = self.lock();
-        let mut old: Vec<(Timestamp, JobId)> =
-            results.values().filter(|r| r.finished).map(|r| (r.started_at, r.id.clone())).collect();
+        let mut old: Vec<(Timestamp, JobId)> = results
+            .values()
+            .filter(|r| r.finished)
+            .map(|r| (r.started_at, r.id.clone()))
+            .collect();
         old.sort_unstable();
         for (_, id) in old.iter().take(old.len().saturating_sub(KEPT)) {
             results.remove(id);
@@ -285,8 +363,28 @@ impl Comparisons {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, CompareResult>> {
-        self.0.results.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .results
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Isolation facts; none when no container could be looked into.
+fn isolation(insides: &[Option<Inside>]) -> Vec<IsolationRow> {
+    if insides.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    let insides: Vec<Option<&Inside>> = insides.iter().map(Option::as_ref).collect();
+    let rows = insight::compare::compare(&insides);
+    rows.into_iter()
+        .map(|row| IsolationRow {
+            fact: row.fact,
+            sentence: row.sentence,
+            values: row.values,
+            differs: row.differs,
+        })
+        .collect()
 }
 
 /// One idle container: what the kernel says of it, and what the engine takes meanwhile. It is removed with the rest.
@@ -302,18 +400,38 @@ async fn idle(
         return (None, None);
     }
     let command = vec!["sleep".to_owned(), "60".to_owned()];
-    let sleeper = Workload { id: work.id.clone(), image: STARTER.to_owned(), command };
-    let started = async {
-        let id = docker.create_container(None::<CreateContainerOptions>, sleeper.body()).await?.id;
-        docker.start_container(&id, None::<StartContainerOptions>).await?;
-        docker.inspect_container(&id, None::<InspectContainerOptions>).await
+    let sleeper = Workload {
+        id: work.id.clone(),
+        image: STARTER.to_owned(),
+        command,
     };
-    let pid = started.await.ok().and_then(|found| found.state?.pid).and_then(|pid| u32::try_from(pid).ok());
-    let (Some(pid), kind, local) = (pid.filter(|pid| *pid > 0), engine.kind, engine.is_local()) else {
+    let started = async {
+        let id = docker
+            .create_container(None::<CreateContainerOptions>, sleeper.body())
+            .await?
+            .id;
+        docker
+            .start_container(&id, None::<StartContainerOptions>)
+            .await?;
+        docker
+            .inspect_container(&id, None::<InspectContainerOptions>)
+            .await
+    };
+    let pid = started
+        .await
+        .ok()
+        .and_then(|found| found.state?.pid)
+        .and_then(|pid| u32::try_from(pid).ok());
+    let (Some(pid), kind, local) = (pid.filter(|pid| *pid > 0), engine.kind, engine.is_local())
+    else {
         return (None, None);
     };
     let looked = tokio::task::spawn_blocking(move || {
-        let inside = if local { observe::inside(pid).ok() } else { None };
+        let inside = if local {
+            observe::inside(pid).ok()
+        } else {
+            None
+        };
         (inside, Some(overhead::measure(kind, local, pid)))
     });
     let seen = looked.await.unwrap_or((None, None));
@@ -324,11 +442,16 @@ async fn idle(
 
 fn side(engine: &Engine) -> CompareEngine {
     let info = engine.info();
-    let excluded = (info.state != EngineState::Connected)
-        .then(|| info.reason.unwrap_or_else(|| "the engine is not connected".to_owned()));
+    let excluded = (info.state != EngineState::Connected).then(|| {
+        info.reason
+            .unwrap_or_else(|| "the engine is not connected".to_owned())
+    });
     CompareEngine {
         engine: engine.name.clone(),
-        version: info.details.map(|details| details.version).unwrap_or_default(),
+        version: info
+            .details
+            .map(|details| details.version)
+            .unwrap_or_default(),
         excluded,
         samples: Vec::new(),
         create_ms: None,
@@ -370,6 +493,10 @@ fn machine() -> String {
             host.cgroup_mode,
             env!("CARGO_PKG_VERSION"),
         ),
-        Err(_) => format!("{}, {cpus} processors, ContainerOS {}", std::env::consts::OS, env!("CARGO_PKG_VERSION")),
+        Err(_) => format!(
+            "{}, {cpus} processors, ContainerOS {}",
+            std::env::consts::OS,
+            env!("CARGO_PKG_VERSION")
+        ),
     }
 }

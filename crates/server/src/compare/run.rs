@@ -11,8 +11,8 @@ use bollard::{
     errors::Error,
     models::ContainerCreateBody,
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions, WaitContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt;
@@ -49,19 +49,43 @@ impl Workload {
 }
 
 /// Runs it once.
-pub(super) async fn measure(docker: &Docker, local: bool, work: &Workload, run: u32) -> Result<CompareSample, Failure> {
+pub(super) async fn measure(
+    docker: &Docker,
+    local: bool,
+    work: &Workload,
+    run: u32,
+) -> Result<CompareSample, Failure> {
     let timed_out = |_| {
-        Failure::new(ProblemCode::Invalid, format!("run {}: it did not end within {} s", work.image, RUN_LIMIT.as_secs()))
-            .with_hint("compare a command that ends by itself")
+        Failure::new(
+            ProblemCode::Invalid,
+            format!(
+                "run {}: it did not end within {} s",
+                work.image,
+                RUN_LIMIT.as_secs()
+            ),
+        )
+        .with_hint("compare a command that ends by itself")
     };
-    tokio::time::timeout(RUN_LIMIT, measure_unlimited(docker, local, work, run)).await.map_err(timed_out)?
+    tokio::time::timeout(RUN_LIMIT, measure_unlimited(docker, local, work, run))
+        .await
+        .map_err(timed_out)?
 }
 
-async fn measure_unlimited(docker: &Docker, local: bool, work: &Workload, run: u32) -> Result<CompareSample, Failure> {
+async fn measure_unlimited(
+    docker: &Docker,
+    local: bool,
+    work: &Workload,
+    run: u32,
+) -> Result<CompareSample, Failure> {
     let begun = Instant::now();
-    let id = docker.create_container(None::<CreateContainerOptions>, work.body()).await?.id;
+    let id = docker
+        .create_container(None::<CreateContainerOptions>, work.body())
+        .await?
+        .id;
     let created = Instant::now();
-    docker.start_container(&id, None::<StartContainerOptions>).await?;
+    docker
+        .start_container(&id, None::<StartContainerOptions>)
+        .await?;
     let started = Instant::now();
     let (exit_code, memory_peak_bytes) = {
         let peak = peak_memory(docker, local, &id);
@@ -77,7 +101,17 @@ async fn measure_unlimited(docker: &Docker, local: bool, work: &Workload, run: u
         }
     };
     let ended = Instant::now();
-    docker.remove_container(&id, Some(RemoveContainerOptionsBuilder::new().force(true).v(true).build())).await?;
+    docker
+        .remove_container(
+            &id,
+            Some(
+                RemoveContainerOptionsBuilder::new()
+                    .force(true)
+                    .v(true)
+                    .build(),
+            ),
+        )
+        .await?;
     let removed = Instant::now();
     let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1000.0;
     Ok(CompareSample {
@@ -99,7 +133,10 @@ async fn wait(docker: &Docker, id: &str) -> Result<i64, Failure> {
         // bollard makes an error of every exit code but 0.
         Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
         Some(Err(error)) => Err(error.into()),
-        None => Err(Failure::new(ProblemCode::EngineGarbled, "wait for the container: the engine said nothing")),
+        None => Err(Failure::new(
+            ProblemCode::EngineGarbled,
+            "wait for the container: the engine said nothing",
+        )),
     }
 }
 
@@ -122,8 +159,18 @@ enum State {
 
 fn peak_memory<'a>(docker: &'a Docker, local: bool, id: &'a str) -> PeakMemory<'a> {
     let sampler = if local { Sampler::new().ok() } else { None };
-    let state = if sampler.is_some() { State::Fresh } else { State::Hopeless };
-    PeakMemory { docker, id, sampler, state, peak: None }
+    let state = if sampler.is_some() {
+        State::Fresh
+    } else {
+        State::Hopeless
+    };
+    PeakMemory {
+        docker,
+        id,
+        sampler,
+        state,
+        peak: None,
+    }
 }
 
 impl PeakMemory<'_> {
@@ -140,15 +187,29 @@ impl PeakMemory<'_> {
         };
         tokio::time::sleep(pause).await;
         if self.state == State::Fresh {
-            self.state = if self.watch().await { State::Watching } else { State::Hopeless };
+            self.state = if self.watch().await {
+                State::Watching
+            } else {
+                State::Hopeless
+            };
         }
-        let seen = self.sampler.as_mut().and_then(|s| s.sample("run").ok()).and_then(|f| f.memory_usage_bytes);
+        let seen = self
+            .sampler
+            .as_mut()
+            .and_then(|s| s.sample("run").ok())
+            .and_then(|f| f.memory_usage_bytes);
         self.peak = self.peak.max(seen);
     }
 
     async fn watch(&mut self) -> bool {
-        let found = self.docker.inspect_container(self.id, None::<InspectContainerOptions>).await;
-        let pid = found.ok().and_then(|found| found.state?.pid).and_then(|pid| u32::try_from(pid).ok());
+        let found = self
+            .docker
+            .inspect_container(self.id, None::<InspectContainerOptions>)
+            .await;
+        let pid = found
+            .ok()
+            .and_then(|found| found.state?.pid)
+            .and_then(|pid| u32::try_from(pid).ok());
         match (pid, &mut self.sampler) {
             (Some(pid), Some(sampler)) if pid > 0 => sampler.watch("run", pid).is_ok(),
             _ => false,
@@ -163,12 +224,24 @@ impl PeakMemory<'_> {
 pub async fn sweep(docker: &Docker, comparison: Option<&str>) -> Result<(), Error> {
     let label = comparison.map_or_else(|| LABEL.to_owned(), |id| format!("{LABEL}={id}"));
     let filters = HashMap::from([("label", vec![label.as_str()])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
     let mut outcome = Ok(());
     for container in docker.list_containers(Some(options)).await? {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match docker.remove_container(&container.id.unwrap_or_default(), Some(options)).await {
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
+        match docker
+            .remove_container(&container.id.unwrap_or_default(), Some(options))
+            .await
+        {
+            Ok(())
+            | Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => {}
             Err(error) => outcome = Err(error),
         }
     }

@@ -30,11 +30,18 @@ pub(super) fn p_value(a: &[f64], b: &[f64]) -> Option<f64> {
         return None;
     }
     let (n1, n2) = (a.len() as f64, b.len() as f64);
-    let mut all: Vec<(f64, bool)> = a.iter().map(|x| (*x, true)).chain(b.iter().map(|x| (*x, false))).collect();
+    let mut all: Vec<(f64, bool)> = a
+        .iter()
+        .map(|x| (*x, true))
+        .chain(b.iter().map(|x| (*x, false)))
+        .collect();
     all.sort_by(|x, y| x.0.total_cmp(&y.0));
     let (mut rank_sum, mut ties, mut start) = (0.0, 0.0, 0);
     while start < all.len() {
-        let same = all[start..].iter().take_while(|x| x.0.total_cmp(&all[start].0).is_eq()).count();
+        let same = all[start..]
+            .iter()
+            .take_while(|x| x.0.total_cmp(&all[start].0).is_eq())
+            .count();
         let rank = start as f64 + (same as f64 + 1.0) / 2.0;
         rank_sum += rank * all[start..start + same].iter().filter(|x| x.1).count() as f64;
         ties += (same as f64).powi(3) - same as f64;
@@ -55,7 +62,8 @@ fn upper_tail(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z);
     let poly = t
         * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+            + t * (-0.356_563_782
+                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * poly
 }
 
@@ -69,7 +77,10 @@ mod tests {
     fn the_spread_of_ten_is_known() {
         let samples: Vec<f64> = (1..=10).rev().map(f64::from).collect();
         let spread = spread(&samples).unwrap();
-        assert_eq!((spread.minimum, spread.median, spread.maximum), (1.0, 5.5, 10.0));
+        assert_eq!(
+            (spread.minimum, spread.median, spread.maximum),
+            (1.0, 5.5, 10.0)
+        );
         assert!((spread.p95 - 9.55).abs() < 1e-9);
         assert!(super::spread(&[]).is_none());
     }

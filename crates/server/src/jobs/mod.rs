@@ -11,6 +11,7 @@ mod transfer;
 pub use failure::Failure;
 pub use handle::JobHandle;
 pub use pull::{PullRequest, pull};
+pub(crate) use registry::Save;
 pub use registry::{JobError, Jobs, NewJob};
 pub(crate) use starter::STARTER;
 pub use starter::{load_starter, needs_starter};

@@ -34,9 +34,16 @@ impl Line {
 }
 
 /// Joins frames to lines, one unfinished line per stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Assembler {
     open: [Option<Open>; 2],
+    longest: usize,
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self::with_longest(MAX_LINE)
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +54,11 @@ struct Open {
 }
 
 impl Assembler {
+    /// Keeps so much of a line, in bytes.
+    pub(crate) fn with_longest(longest: usize) -> Self {
+        Self { open: [None, None], longest }
+    }
+
     /// Takes a frame; returns the lines it completes.
     pub(crate) fn push(&mut self, frame: &LogOutput) -> Vec<Line> {
         let (stream, bytes) = match frame {
@@ -69,7 +81,7 @@ impl Assembler {
                 text: Vec::new(),
                 cut: false,
             });
-            let room = MAX_LINE - open.text.len();
+            let room = self.longest - open.text.len();
             open.cut |= text.len() > room;
             open.text.extend_from_slice(&text[..text.len().min(room)]);
             if ended {
