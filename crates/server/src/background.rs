@@ -77,7 +77,12 @@ impl Background {
             let disk = disk.clone();
             Box::pin(async move {
                 // The job goes on all the same; after a restart it shows as it was last kept.
-                if let Err(error) = disk.run("keep a job", move |connection| jobs::save_job(connection, &job)).await {
+                if let Err(error) = disk
+                    .run("keep a job", move |connection| {
+                        jobs::save_job(connection, &job)
+                    })
+                    .await
+                {
                     tracing::warn!(%error, "keep a job");
                 }
             })
@@ -85,9 +90,15 @@ impl Background {
         let jobs = Jobs::open(earlier, hub.jobs.clone(), save, tasks.clone(), stop.clone()).await;
         let comparisons = Comparisons::open(db.clone(), jobs.clone(), engines.clone()).await?;
         let history = History::open(hub.figures.clone(), db.clone()).await?;
-        let collector = Collector::start(hub.figures.clone(), tasks, stop).map_err(BackgroundError::Sampler)?;
+        let collector =
+            Collector::start(hub.figures.clone(), tasks, stop).map_err(BackgroundError::Sampler)?;
         tasks.spawn(history.clone().run(stop.clone()));
-        let background = Self { jobs, comparisons, history, collector };
+        let background = Self {
+            jobs,
+            comparisons,
+            history,
+            collector,
+        };
         let follow = Follow {
             hub: hub.clone(),
             engines: engines.clone(),
@@ -136,7 +147,9 @@ impl Follow {
     }
 
     fn look(&mut self, engine: &Arc<Engine>) {
-        let Some(lists) = self.hub.lists(&engine.name) else { return };
+        let Some(lists) = self.hub.lists(&engine.name) else {
+            return;
+        };
         let position = lists.containers.position();
         if self.seen.get(&engine.name) == Some(&position) {
             return;
@@ -144,8 +157,11 @@ impl Follow {
         let Ok(docker) = engine.docker() else { return };
         let containers = engine.mirror.containers();
         let alive = |state| matches!(state, ContainerState::Running | ContainerState::Paused);
-        let running: HashSet<(String, Option<jiff::Timestamp>)> =
-            containers.iter().filter(|c| alive(c.state)).map(|c| (c.id.clone(), c.started_at)).collect();
+        let running: HashSet<(String, Option<jiff::Timestamp>)> = containers
+            .iter()
+            .filter(|c| alive(c.state))
+            .map(|c| (c.id.clone(), c.started_at))
+            .collect();
         let before = self.running.remove(&engine.name).unwrap_or_default();
         for (id, _) in running.difference(&before) {
             self.hub.logs.poke(engine.name.as_str(), id);
@@ -170,7 +186,11 @@ impl Follow {
             tracing::warn!(%error, engine = %engine.name, "remove containers of an interrupted comparison");
         }
         // Mini loads its own at its first start.
-        let Some(archive) = self.starter.clone().filter(|_| engine.kind == EngineKind::Docker && engine.is_local()) else {
+        let Some(archive) = self
+            .starter
+            .clone()
+            .filter(|_| engine.kind == EngineKind::Docker && engine.is_local())
+        else {
             return;
         };
         if !matches!(jobs::needs_starter(&docker).await, Ok(true)) || !archive.exists() {

@@ -8,17 +8,22 @@
 //! | [`auth`], [`audit`], [`db`] | who may come in; what was done; what is kept |
 //! | [`engines`], [`mirror`] | the engines and whether they answer; what they have |
 //! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
+//! | [`jobs`], [`compare`], [`inside`], [`background`] | long work; engines side by side; what a container is made of; what runs unasked |
 //! | `assets`, `capabilities` | the page; what works here |
 
 mod assets;
 pub mod audit;
 pub mod auth;
+pub mod background;
 mod capabilities;
+pub mod compare;
 pub mod config;
 pub mod db;
 pub mod engines;
 mod files;
 mod http;
+pub mod inside;
+pub mod jobs;
 pub mod live;
 pub mod logs;
 mod mask;

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::{Audit, AuditError},
     auth::{Auth, FirstUserError},
+    background::{Background, BackgroundError},
     config::ServerConfig,
     db::{Db, DbError},
     engines::{self, Engines},
@@ -37,6 +38,9 @@ pub enum StartError {
     /// Sign-in.
     #[error(transparent)]
     Auth(#[from] FirstUserError),
+    /// What runs beside the requests.
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
     /// The address.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -66,10 +70,12 @@ impl Server {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let hub = Hub::new(engines::names(), &tasks, &stop);
         let engines = Engines::start(&config, &hub, &tasks, &stop);
+        let background = Background::start(&config, &hub, &engines, &db, &tasks, &stop).await?;
         let state = AppState::new(Inner {
             config,
             engines,
             hub,
+            background,
             auth,
             audit,
             db,

@@ -5,8 +5,8 @@ use std::{ops::Deref, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    audit::Audit, auth::Auth, config::ServerConfig, db::Db, engines::Engines, http::Origins,
-    live::Hub, preview::Previews,
+    audit::Audit, auth::Auth, background::Background, config::ServerConfig, db::Db,
+    engines::Engines, http::Origins, live::Hub, preview::Previews,
 };
 
 /// What every handler can reach; cheap to clone.
@@ -22,6 +22,8 @@ pub struct Inner {
     pub engines: Arc<Engines>,
     /// Sources of the live topics.
     pub hub: Arc<Hub>,
+    /// Long work, comparisons and history.
+    pub background: Background,
     /// Sign-in.
     pub auth: Auth,
     /// What was done.

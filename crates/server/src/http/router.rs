@@ -68,12 +68,12 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::EngineGet => to(filter, system::engine),
         OperationId::EngineEvents => to(filter, system::events),
         OperationId::EngineDiskUsage => to(filter, system::disk_usage),
-        OperationId::HostFigures => to(filter, pending),
-        OperationId::HostHistory => to(filter, pending),
-        OperationId::Live => to(filter, pending),
-        OperationId::JobList => to(filter, pending),
-        OperationId::JobGet => to(filter, pending),
-        OperationId::JobCancel => to(filter, pending),
+        OperationId::HostFigures => to(filter, rest::observe::host),
+        OperationId::HostHistory => to(filter, rest::observe::host_history),
+        OperationId::Live => to(filter, rest::live::open),
+        OperationId::JobList => to(filter, rest::jobs::list),
+        OperationId::JobGet => to(filter, rest::jobs::get),
+        OperationId::JobCancel => to(filter, rest::jobs::cancel),
         OperationId::ContainerList => to(filter, containers::list),
         OperationId::ContainerCreate => to(filter, rest::create::create),
         OperationId::ContainerActions => to(filter, rest::bulk::act),
@@ -91,12 +91,12 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::ContainerRename => to(filter, containers::rename),
         OperationId::ContainerRemove => to(filter, rest::remove::remove),
         OperationId::ContainerTop => to(filter, containers::top),
-        OperationId::ContainerLogs => to(filter, pending),
-        OperationId::ContainerLogDownload => to(filter, pending),
-        OperationId::ContainerHistory => to(filter, pending),
-        OperationId::ContainerInside => to(filter, pending),
+        OperationId::ContainerLogs => to(filter, rest::logs::page),
+        OperationId::ContainerLogDownload => to(filter, rest::logs::download),
+        OperationId::ContainerHistory => to(filter, rest::observe::container_history),
+        OperationId::ContainerInside => to(filter, rest::observe::inside),
         OperationId::ImageList => to(filter, images::list),
-        OperationId::ImagePull => to(filter, pending),
+        OperationId::ImagePull => to(filter, rest::jobs::pull),
         OperationId::ImagePreview => to(filter, images::preview),
         OperationId::ImageRemove => to(filter, images::remove),
         OperationId::ImageGet => to(filter, images::detail),
@@ -106,18 +106,10 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::VolumeRemove => to(filter, volumes::remove),
         OperationId::VolumeGet => to(filter, volumes::detail),
         OperationId::NetworkList => to(filter, networks::list),
-        OperationId::CompareStart => to(filter, pending),
-        OperationId::CompareList => to(filter, pending),
-        OperationId::CompareGet => to(filter, pending),
+        OperationId::CompareStart => to(filter, rest::jobs::compare),
+        OperationId::CompareList => to(filter, rest::jobs::comparisons),
+        OperationId::CompareGet => to(filter, rest::jobs::comparison),
     }
-}
-
-async fn pending() -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_IMPLEMENTED,
-        api::problem::ProblemCode::Unsupported,
-        "this build lacks it",
-    )
 }
 
 async fn method_not_allowed() -> ApiError {

@@ -1,8 +1,44 @@
 //! Why a container ended, from its record.
 
+use std::time::Duration;
+
 use api::container::{ExitExplanation, Grade};
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
 use insight::ExitFacts;
+
+use crate::{
+    engines::{Engine, within},
+    logs::{self, Filter},
+};
+
+/// Last log lines that are looked at.
+const LAST_LINES: u32 = 20;
+/// How long reading them may take: an explanation without them is better than a page that waits.
+const READ_LIMIT: Duration = Duration::from_secs(1);
+
+/// As [`explain`], with what the engine's events and the container's last lines add.
+pub async fn explain_with_evidence(
+    engine: &Engine,
+    found: &ContainerInspectResponse,
+) -> Option<ExitExplanation> {
+    // Nothing is read for a container that has no end to explain.
+    explain(found, &[], false)?;
+    let id = found.id.as_deref().unwrap_or_default();
+    let mut lines = Vec::new();
+    if let (Ok(docker), Ok(filter)) = (engine.docker(), Filter::new(None, None, (None, None), None))
+    {
+        let read = logs::page(&docker, id, &filter, Some(LAST_LINES));
+        if let Ok(page) = within(&engine.name, READ_LIMIT, read).await {
+            lines.extend(page.lines.into_iter().map(|line| line.text));
+        }
+    }
+    // Both engines tell of the signal that `stop` and `kill` send, before they tell of the end.
+    let events = engine.mirror.events();
+    let mut own = events.iter().rev().filter(|event| event.id == id);
+    let ended = own.find(|event| event.action == "die").is_some();
+    let asked = ended && own.next().is_some_and(|event| event.action == "kill");
+    explain(found, &lines, asked)
+}
 
 /// Why a container ended or did not start; none while it runs and before its first start.
 ///

@@ -11,7 +11,7 @@ use api::{
 };
 use bollard::models::ContainerInspectResponse;
 
-pub use exit::explain;
+pub use exit::{explain, explain_with_evidence};
 
 /// The inside of a container as it is now. `local`: its engine runs on this machine.
 pub async fn inside(engine: &EngineName, found: &ContainerInspectResponse, local: bool) -> Inside {

@@ -15,6 +15,8 @@ pub struct PullRequest {
     pub engine: EngineName,
     /// Reference with tag or digest; without either, `latest`.
     pub image: String,
+    /// Such as `linux/arm64`; the engine's own when absent.
+    pub platform: Option<String>,
 }
 
 /// Pulls; returns the image's id.
@@ -23,9 +25,12 @@ pub struct PullRequest {
 /// The engine's words, or cancelled: dropping the request makes the engine stop.
 pub async fn pull(request: PullRequest, job: JobHandle) -> Result<Option<String>, Failure> {
     let reference = with_tag(&request.image);
-    let options = CreateImageOptionsBuilder::new()
-        .from_image(&reference)
-        .build();
+    let options = CreateImageOptionsBuilder::new().from_image(&reference);
+    let options = match &request.platform {
+        Some(platform) => options.platform(platform),
+        None => options,
+    }
+    .build();
     let mut stream = std::pin::pin!(request.docker.create_image(Some(options), None, None));
     let mut layers = Layers::default();
     loop {

@@ -8,7 +8,7 @@ use api::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Journal, Ledger, Pulse, feed::Feed, pulse::new_epoch};
+use super::{Journal, Ledger, Places, Pulse, feed::Feed, pulse::new_epoch};
 use crate::{
     logs::{BadCursor, Feeds},
     metrics::Figures,
@@ -21,6 +21,8 @@ pub struct Hub {
     pub epoch: String,
     /// The clock of all sources.
     pub pulse: Pulse,
+    /// How many sockets each session has.
+    pub sockets: Places,
     /// Topic `engines`: `EngineInfo` by engine name.
     pub engines: Ledger,
     /// Topic `jobs`: `Job` by id.
@@ -80,6 +82,7 @@ impl Hub {
             .collect();
         Arc::new(Self {
             epoch: new_epoch().to_string(),
+            sockets: Places::default(),
             engines: Ledger::new(pulse.clone()),
             jobs: Ledger::new(pulse.clone()),
             figures: Arc::new(Figures::new(pulse.clone())),

@@ -56,7 +56,10 @@ struct Open {
 impl Assembler {
     /// Keeps so much of a line, in bytes.
     pub(crate) fn with_longest(longest: usize) -> Self {
-        Self { open: [None, None], longest }
+        Self {
+            open: [None, None],
+            longest,
+        }
     }
 
     /// Takes a frame; returns the lines it completes.

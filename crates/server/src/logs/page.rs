@@ -48,7 +48,9 @@ impl Filter {
             until_ns: until.map(time).transpose().map_err(|e| ("until", e))?,
             stdout: streams.0.unwrap_or(true),
             stderr: streams.1.unwrap_or(true),
-            search: search.filter(|text| !text.is_empty()).map(str::to_lowercase),
+            search: search
+                .filter(|text| !text.is_empty())
+                .map(str::to_lowercase),
         })
     }
 
@@ -59,7 +61,10 @@ impl Filter {
                 LogStream::Stdout => self.stdout,
                 LogStream::Stderr => self.stderr,
             }
-            && self.search.as_ref().is_none_or(|wanted| line.text.to_lowercase().contains(wanted))
+            && self
+                .search
+                .as_ref()
+                .is_none_or(|wanted| line.text.to_lowercase().contains(wanted))
     }
 
     fn is_open(&self) -> bool {
@@ -73,7 +78,9 @@ impl Filter {
         tail: Option<u64>,
     ) -> impl Stream<Item = Result<LogOutput, Error>> + use<> {
         // Whole seconds are all that the client library takes; the rest is filtered here.
-        let since = self.since_ns.map_or(0, |since| since.div_euclid(1_000_000_000));
+        let since = self
+            .since_ns
+            .map_or(0, |since| since.div_euclid(1_000_000_000));
         let tail = tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
         let options = LogsOptionsBuilder::new()
             .stdout(true)
@@ -92,23 +99,42 @@ fn time(text: &str) -> Result<i64, BadTime> {
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = seconds.parse().or(Err(BadTime))?;
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
     let nanos: i64 = digits.parse().or(Err(BadTime))?;
-    seconds.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(nanos)).ok_or(BadTime)
+    seconds
+        .checked_mul(1_000_000_000)
+        .and_then(|ns| ns.checked_add(nanos))
+        .ok_or(BadTime)
 }
 
 /// The newest lines that the filter takes. An engine can only be asked for its newest lines whatever they hold, so more and more
 /// of them are looked at until enough fit.
-pub(crate) async fn page(docker: &Docker, id: &str, filter: &Filter, tail: Option<u32>) -> Result<LogPage, Error> {
+pub(crate) async fn page(
+    docker: &Docker,
+    id: &str,
+    filter: &Filter,
+    tail: Option<u32>,
+) -> Result<LogPage, Error> {
     let wanted = tail.unwrap_or(TAIL).clamp(1, MAX_TAIL) as usize;
-    let mut look_at = if filter.is_open() { wanted as u64 + 1 } else { wanted as u64 * 4 + 1000 };
+    let mut look_at = if filter.is_open() {
+        wanted as u64 + 1
+    } else {
+        wanted as u64 * 4 + 1000
+    };
     loop {
         let (found, looked_at) = newest(docker, id, filter, wanted, look_at).await?;
         // Fewer than asked for: that was the whole log.
         if found.len() > wanted || looked_at < look_at {
             let more_before = found.len() > wanted;
             let skip = found.len().saturating_sub(wanted);
-            let lines = (0..).zip(found.iter().skip(skip)).map(|(number, line)| line.to_api(number)).collect();
+            let lines = (0..)
+                .zip(found.iter().skip(skip))
+                .map(|(number, line)| line.to_api(number))
+                .collect();
             return Ok(LogPage { lines, more_before });
         }
         look_at = look_at.saturating_mul(8);
@@ -150,7 +176,10 @@ pub(crate) fn download(
     filter: Filter,
     timestamps: bool,
 ) -> impl Stream<Item = Result<Bytes, Error>> + use<> {
-    let frames = filter.frames(docker, id, None).map(Some).chain(futures_util::stream::iter([None]));
+    let frames = filter
+        .frames(docker, id, None)
+        .map(Some)
+        .chain(futures_util::stream::iter([None]));
     let mut assembler = Assembler::with_longest(DOWNLOAD_LINE);
     frames.map(move |frame| {
         let lines = match frame {
@@ -186,7 +215,12 @@ mod tests {
 
     #[test]
     fn a_filter_takes_by_time_stream_and_text() {
-        let line = |at_ns, text: &str| Line { at_ns, stream: LogStream::Stderr, text: text.to_owned(), truncated: false };
+        let line = |at_ns, text: &str| Line {
+            at_ns,
+            stream: LogStream::Stderr,
+            text: text.to_owned(),
+            truncated: false,
+        };
         let filter = Filter::new(Some("1"), Some("2"), (None, None), Some("ERROR")).unwrap();
         assert!(filter.takes(&line(1_500_000_000, "an Error here")));
         assert!(!filter.takes(&line(1_500_000_000, "fine")));

@@ -24,7 +24,7 @@ use super::{Target, create_body, detail, engine_of, target::already_so};
 use crate::{
     engines::{CallError, Deadline},
     http::{ApiError, Body, Caller, Params, QueryParams},
-    mask,
+    inside, mask,
     state::AppState,
 };
 
@@ -53,9 +53,11 @@ pub(crate) async fn detail(
 ) -> Result<Json<ContainerDetail>, ApiError> {
     let target = Target::find(&state, &engine, &id).await?;
     let inspect = look(&target).await?;
-    detail::from_inspect(&engine, &inspect, caller.role() > api::auth::Role::Viewer)
-        .map(Json)
-        .ok_or_else(|| ApiError::internal("the engine told no id of a container"))
+    let mut detail =
+        detail::from_inspect(&engine, &inspect, caller.role() > api::auth::Role::Viewer)
+            .ok_or_else(|| ApiError::internal("the engine told no id of a container"))?;
+    detail.exit = inside::explain_with_evidence(&target.engine, &inspect).await;
+    Ok(Json(detail))
 }
 
 /// `GET /engines/{engine}/containers/{container}/inspect`
