@@ -10,6 +10,8 @@ use crate::{
     error::{EngineError, Result},
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
+    network::Networks,
+    volume::Volumes,
 };
 
 /// Why an engine could not be opened.
@@ -43,6 +45,8 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) events: Arc<EventBus>,
     pub(crate) images: Arc<ImageStore>,
+    pub(crate) networks: Arc<Networks>,
+    pub(crate) volumes: Arc<Volumes>,
     /// Owns every task that outlives a request.
     pub(crate) tasks: TaskTracker,
     /// Ends those tasks; containers go on.
@@ -56,6 +60,7 @@ impl Engine {
     /// # Errors
     /// When a directory cannot be used or another engine uses it. A damaged object is no error: it is left out.
     pub async fn open(config: EngineConfig) -> Result<Arc<Self>, OpenError> {
+        let part = |part| move |source| OpenError::Part { part, source };
         let directory = |path: PathBuf| move |source| OpenError::Directory { path, source };
         let engine_dir = config.engine_dir();
         for dir in [&engine_dir, &config.run_dir] {
@@ -75,14 +80,23 @@ impl Engine {
         };
         let images = crate::blocking::run(open_images)
             .await
-            .map_err(|source| OpenError::Part {
-                part: "images",
-                source,
-            })?;
+            .map_err(part("images"))?;
+        let (settings, bus) = (config.clone(), Arc::clone(&events));
+        let open_networks = move || Networks::open(&settings, bus);
+        let networks = crate::blocking::run(open_networks)
+            .await
+            .map_err(part("networks"))?;
+        let (settings, bus) = (config.clone(), Arc::clone(&events));
+        let open_volumes = move || Volumes::open(&settings, bus);
+        let volumes = crate::blocking::run(open_volumes)
+            .await
+            .map_err(part("volumes"))?;
         Ok(Arc::new(Self {
             config,
             events,
             images,
+            networks,
+            volumes,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         }))

@@ -15,6 +15,7 @@ mod tar;
 mod unpack;
 
 pub(crate) use changes::{Change, ChangeKind};
+pub(crate) use copy::copy_tree;
 pub(crate) use error::LayerError;
 pub(crate) use root::clean as clean_path;
 pub(crate) use snapshot::{Driver, Snapshots};

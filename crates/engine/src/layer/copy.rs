@@ -42,6 +42,18 @@ pub(super) fn flatten(layers: &[PathBuf], target: &Path) -> Result<(), LayerErro
     Ok(())
 }
 
+/// Copies what is in the directory `from` into the directory `to`, which gets the attributes of `from`. What is there
+/// under the same name is replaced.
+pub(crate) fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> Result<(), LayerError> {
+    let root = RootFd::open(&in_proc(to, b".")).map_err(LayerError::io("open", "target"))?;
+    let mut links = std::collections::HashMap::new();
+    let mut copy = Copy {
+        root: &root,
+        links: &mut links,
+    };
+    copy.directory(from, to, &mut Vec::new())
+}
+
 struct Copy<'a> {
     root: &'a RootFd,
     /// Where a file with several names has been copied to, by inode.

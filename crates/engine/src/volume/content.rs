@@ -5,10 +5,14 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat,
+};
 use rustix::io::Errno;
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
 
 /// Opens a directory of the host.
 pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
@@ -54,9 +58,16 @@ pub(super) fn size_bytes(directory: OwnedFd) -> Result<u64, Errno> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let Some(meta) = vanished(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW))? else { continue };
+            let Some(meta) = vanished(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW))? else {
+                continue;
+            };
             if is_directory(&meta) {
-                let child = openat(&directory, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+                let child = openat(
+                    &directory,
+                    name,
+                    DIRECTORY | OFlags::NOFOLLOW,
+                    Mode::empty(),
+                );
                 open.extend(vanished(child)?);
             } else if meta.st_nlink < 2 || counted.insert((meta.st_dev, meta.st_ino)) {
                 total = total.saturating_add(u64::try_from(meta.st_size).unwrap_or(0));
@@ -93,7 +104,10 @@ mod tests {
         std::fs::write(dir.path().join("outside"), [0; 1000]).unwrap();
         std::os::unix::fs::symlink("..", inside.join("up")).unwrap();
         let link_bytes = 2;
-        assert_eq!(size_bytes(open_directory(&inside).unwrap()), Ok(100 + link_bytes));
+        assert_eq!(
+            size_bytes(open_directory(&inside).unwrap()),
+            Ok(100 + link_bytes)
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
+};
 
 use crate::error::{EngineError, Result};
 
@@ -29,8 +31,15 @@ impl MountSpec {
     /// systems that this engine does not mount.
     pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<Self>> {
         let invalid = |text: String| Err(EngineError::Invalid(text));
-        if let Some(key) = options.keys().find(|key| !matches!(key.as_str(), "type" | "device" | "o")) {
-            let supported = if key == "size" { "; give size=… in \"o\" with type=tmpfs" } else { "" };
+        if let Some(key) = options
+            .keys()
+            .find(|key| !matches!(key.as_str(), "type" | "device" | "o"))
+        {
+            let supported = if key == "size" {
+                "; give size=… in \"o\" with type=tmpfs"
+            } else {
+                ""
+            };
             return invalid(format!("invalid option: \"{key}\"{supported}"));
         }
         if options.is_empty() {
@@ -72,7 +81,9 @@ impl MountSpec {
         }
         if spec.bind {
             if !Path::new(device).is_absolute() {
-                return invalid(format!("invalid volume device {device:?}: a bind needs an absolute path"));
+                return invalid(format!(
+                    "invalid volume device {device:?}: a bind needs an absolute path"
+                ));
             }
             if !spec.data.is_empty() {
                 return invalid(format!("invalid volume option {:?} for a bind", spec.data));
@@ -88,17 +99,29 @@ impl MountSpec {
     pub(super) fn mount(&self, target: &Path) -> Result<()> {
         let shown = format!("volume device {}", self.source);
         if self.bind {
-            mount_bind_recursive(self.source.as_str(), target).map_err(EngineError::io("mount", &shown))?;
+            mount_bind_recursive(self.source.as_str(), target)
+                .map_err(EngineError::io("mount", &shown))?;
             if !self.flags.is_empty() {
-                mount_remount(target, self.flags | MountFlags::BIND, "").map_err(EngineError::io("remount", &shown))?;
+                mount_remount(target, self.flags | MountFlags::BIND, "")
+                    .map_err(EngineError::io("remount", &shown))?;
             }
         } else {
-            let data = CString::new(self.data.as_str()).map_err(EngineError::io("mount", &shown))?;
-            mount(self.source.as_str(), target, self.kind.as_str(), self.flags, data.as_c_str())
-                .map_err(EngineError::io("mount", &shown))?;
+            let data =
+                CString::new(self.data.as_str()).map_err(EngineError::io("mount", &shown))?;
+            mount(
+                self.source.as_str(),
+                target,
+                self.kind.as_str(),
+                self.flags,
+                data.as_c_str(),
+            )
+            .map_err(EngineError::io("mount", &shown))?;
         }
-        mount_change(target, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-            .map_err(EngineError::io("make private", target.display()))
+        mount_change(
+            target,
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        )
+        .map_err(EngineError::io("make private", target.display()))
     }
 }
 
@@ -107,15 +130,31 @@ mod tests {
     use super::*;
 
     fn parse(options: &[(&str, &str)]) -> Result<Option<MountSpec>> {
-        MountSpec::parse(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        MountSpec::parse(
+            &options
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
     }
 
     #[test]
     fn options_are_read_as_mount_reads_them() {
         assert_eq!(parse(&[]).unwrap(), None);
-        let spec = parse(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,ro,uid=1000")]).unwrap().unwrap();
-        assert_eq!((spec.data.as_str(), spec.flags), ("size=1m,uid=1000", MountFlags::RDONLY));
-        let spec = parse(&[("type", "none"), ("device", "/srv"), ("o", "bind")]).unwrap().unwrap();
+        let spec = parse(&[
+            ("type", "tmpfs"),
+            ("device", "tmpfs"),
+            ("o", "size=1m,ro,uid=1000"),
+        ])
+        .unwrap()
+        .unwrap();
+        assert_eq!(
+            (spec.data.as_str(), spec.flags),
+            ("size=1m,uid=1000", MountFlags::RDONLY)
+        );
+        let spec = parse(&[("type", "none"), ("device", "/srv"), ("o", "bind")])
+            .unwrap()
+            .unwrap();
         assert!(spec.bind);
     }
 
@@ -128,8 +167,14 @@ mod tests {
             &[("type", "none"), ("device", "srv"), ("o", "bind")],
             &[("device", "/srv"), ("o", "bind,size=1")],
         ] {
-            assert!(matches!(parse(options), Err(EngineError::Invalid(_))), "{options:?}");
+            assert!(
+                matches!(parse(options), Err(EngineError::Invalid(_))),
+                "{options:?}"
+            );
         }
-        assert!(matches!(parse(&[("type", "nfs"), ("device", ":/x")]), Err(EngineError::Unsupported(_))));
+        assert!(matches!(
+            parse(&[("type", "nfs"), ("device", ":/x")]),
+            Err(EngineError::Unsupported(_))
+        ));
     }
 }

@@ -15,11 +15,14 @@ use crate::config::EngineConfig;
 use crate::error::{EngineError, Result};
 use crate::events::{EventBus, EventKind};
 use crate::filters::Filters;
+use crate::layer::copy_tree;
 use crate::store::ObjectStore;
 use crate::{id, time};
 
 /// The directory that containers see.
 const DATA: &str = "_data";
+/// Marks a volume whose first filling has begun but not ended.
+const UNFINISHED: &str = "unfinished";
 /// Marks a volume that nobody named. Docker's own mark.
 const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 /// Longest name: it is a file's.
@@ -63,6 +66,7 @@ pub(crate) struct Volumes {
     store: ObjectStore<VolumeRecord>,
     events: Arc<EventBus>,
     state: Mutex<BTreeMap<String, VolumeState>>,
+    populating: Mutex<()>,
 }
 
 impl Volumes {
@@ -72,10 +76,22 @@ impl Volumes {
     /// `Internal` when the directory cannot be used.
     pub(crate) fn open(config: &EngineConfig, events: Arc<EventBus>) -> Result<Arc<Self>> {
         let dir = config.engine_dir().join("volumes");
-        let store = ObjectStore::nested(dir.clone(), "volume.json").map_err(EngineError::io("open", dir.display()))?;
-        let records = store.load_all().map_err(EngineError::io("read", dir.display()))?;
-        let state = records.into_iter().map(|(name, record)| (name, VolumeState::new(record))).collect();
-        Ok(Arc::new(Self { dir, store, events, state: Mutex::new(state) }))
+        let store = ObjectStore::nested(dir.clone(), "volume.json")
+            .map_err(EngineError::io("open", dir.display()))?;
+        let records = store
+            .load_all()
+            .map_err(EngineError::io("read", dir.display()))?;
+        let state = records
+            .into_iter()
+            .map(|(name, record)| (name, VolumeState::new(record)))
+            .collect();
+        Ok(Arc::new(Self {
+            dir,
+            store,
+            events,
+            state: Mutex::new(state),
+            populating: Mutex::new(()),
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VolumeState>> {
@@ -126,7 +142,9 @@ impl Volumes {
         };
         let options: BTreeMap<_, _> = request.options.clone().into_iter().collect();
         MountSpec::parse(&options).map_err(|error| match error {
-            EngineError::Invalid(message) => EngineError::Invalid(format!("create {name}: {message}")),
+            EngineError::Invalid(message) => {
+                EngineError::Invalid(format!("create {name}: {message}"))
+            }
             other => other,
         })?;
         let mut state = self.lock();
@@ -147,7 +165,9 @@ impl Volumes {
         };
         let dir = self.dir.join(&name);
         // The record is what makes it a volume: a directory without one is swept away at the next start.
-        self.store.save(&name, &record).map_err(EngineError::io("write volume", &name))?;
+        self.store
+            .save(&name, &record)
+            .map_err(EngineError::io("write volume", &name))?;
         if let Err(error) = make_data(&dir.join(DATA)) {
             if let Err(second) = self.store.remove(&name) {
                 tracing::warn!(volume = name, error = %second, "undo a volume that was not finished");
@@ -166,7 +186,10 @@ impl Volumes {
     /// `NotFound`.
     pub(crate) fn inspect(&self, name: &str) -> Result<Volume> {
         let state = self.lock();
-        state.get(name).map(|volume| self.show(volume)).ok_or_else(|| EngineError::no_such_volume(name))
+        state
+            .get(name)
+            .map(|volume| self.show(volume))
+            .ok_or_else(|| EngineError::no_such_volume(name))
     }
 
     /// Returns all volumes that match the filters, by name.
@@ -178,19 +201,29 @@ impl Volumes {
         let state = self.lock();
         let matches = |volume: &&VolumeState| {
             let names = filters.get("name");
-            (names.is_empty() || names.iter().any(|name| volume.record.name.contains(name.as_str())))
+            (names.is_empty()
+                || names
+                    .iter()
+                    .any(|name| volume.record.name.contains(name.as_str())))
                 && filters.matches_exactly("driver", "local")
                 && filters.matches_labels(&volume.record.labels)
                 && dangling.is_none_or(|dangling| dangling == volume.users.is_empty())
         };
-        Ok(state.values().filter(matches).map(|volume| self.show(volume)).collect())
+        Ok(state
+            .values()
+            .filter(matches)
+            .map(|volume| self.show(volume))
+            .collect())
     }
 
     /// Returns all volumes with what they take of the disk and how many containers name them.
     pub(crate) fn disk_usage(&self) -> Vec<Volume> {
         let (mut volumes, users): (Vec<Volume>, Vec<usize>) = {
             let state = self.lock();
-            state.values().map(|volume| (self.show(volume), volume.users.len())).unzip()
+            state
+                .values()
+                .map(|volume| (self.show(volume), volume.users.len()))
+                .unzip()
         };
         for (volume, users) in volumes.iter_mut().zip(users) {
             volume.usage_data = Some(VolumeUsageData {
@@ -204,10 +237,12 @@ impl Volumes {
     /// What a volume takes of the disk, in bytes; what cannot be read counts as nothing.
     fn size_bytes(&self, name: &str) -> u64 {
         let data = self.data(name);
-        content::open_directory(&data).and_then(content::size_bytes).unwrap_or_else(|error| {
-            tracing::debug!(volume = name, %error, "read the size of a volume");
-            0
-        })
+        content::open_directory(&data)
+            .and_then(content::size_bytes)
+            .unwrap_or_else(|error| {
+                tracing::debug!(volume = name, %error, "read the size of a volume");
+                0
+            })
     }
 
     /// Removes a volume with its content. With `force` one that is not there is fine.
@@ -217,18 +252,26 @@ impl Volumes {
     pub(crate) fn remove(&self, name: &str, force: bool) -> Result<()> {
         let mut state = self.lock();
         let Some(volume) = state.get(name) else {
-            return if force { Ok(()) } else { Err(EngineError::no_such_volume(name)) };
+            return if force {
+                Ok(())
+            } else {
+                Err(EngineError::no_such_volume(name))
+            };
         };
         if !volume.users.is_empty() {
             let users = volume.users.iter().cloned().collect::<Vec<_>>().join(", ");
-            return Err(EngineError::Conflict(format!("remove {name}: volume is in use - [{users}]")));
+            return Err(EngineError::Conflict(format!(
+                "remove {name}: volume is in use - [{users}]"
+            )));
         }
         let data = self.data(name);
         if volume.record.options.is_some() {
             // Nothing of the device behind it may be removed with it.
             detach(&data).map_err(EngineError::io("unmount volume", name))?;
         }
-        self.store.remove(name).map_err(EngineError::io("remove volume", name))?;
+        self.store
+            .remove(name)
+            .map_err(EngineError::io("remove volume", name))?;
         state.remove(name);
         drop(state);
         self.publish("destroy", name);
@@ -249,7 +292,11 @@ impl Volumes {
                     && (all || volume.record.labels.contains_key(ANONYMOUS_LABEL))
                     && filters.matches_labels(&volume.record.labels)
             };
-            state.values().filter(matches).map(|volume| volume.record.name.clone()).collect()
+            state
+                .values()
+                .filter(matches)
+                .map(|volume| volume.record.name.clone())
+                .collect()
         };
         let (mut removed, mut bytes) = (Vec::new(), 0_u64);
         for name in candidates {
@@ -268,7 +315,11 @@ impl Volumes {
     }
 
     /// Notes that a container names these volumes, from its creation to its removal.
-    pub(crate) fn hold<'a>(&self, container_id: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub(crate) fn hold<'a>(
+        &self,
+        container_id: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
         let names: Vec<&str> = names.into_iter().collect();
         let mut state = self.lock();
         if let Some(missing) = names.iter().find(|name| !state.contains_key(**name)) {
@@ -295,7 +346,9 @@ impl Volumes {
     /// `NotFound`, or what the kernel says to the mount that its driver options ask for.
     pub(crate) fn mount(&self, name: &str, container_id: &str) -> Result<PathBuf> {
         let mut state = self.lock();
-        let volume = state.get_mut(name).ok_or_else(|| EngineError::no_such_volume(name))?;
+        let volume = state
+            .get_mut(name)
+            .ok_or_else(|| EngineError::no_such_volume(name))?;
         let data = self.data(name);
         if let Some(spec) = MountSpec::parse(&volume.record.options.clone().unwrap_or_default())? {
             if !is_mount_point(&data) {
@@ -308,12 +361,63 @@ impl Volumes {
         Ok(data)
     }
 
+    /// Fills an empty volume with what the image has at the place where it will be mounted, as Docker does: content,
+    /// owner and mode. `rootfs` is the mounted root file system of the container, `destination` the path in it.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Internal` when the content cannot be copied; the next call begins anew.
+    pub(crate) fn populate(&self, name: &str, rootfs: &Path, destination: &str) -> Result<()> {
+        if !self.lock().contains_key(name) {
+            return Err(EngineError::no_such_volume(name));
+        }
+        let fill = || EngineError::io::<rustix::io::Errno>("fill volume", name);
+        // One after the other: two containers that start with one new volume must not both fill it.
+        let _one_at_a_time = self
+            .populating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let unfinished = self.dir.join(name).join(UNFINISHED);
+        let data = content::open_directory(&self.data(name)).map_err(fill())?;
+        if !unfinished.exists() && !content::is_empty(&data).map_err(fill())? {
+            return Ok(());
+        }
+        let root = content::open_directory(rootfs).map_err(fill())?;
+        let source = match content::open_in_root(&root, destination) {
+            Ok(source) => source,
+            // The image has nothing there, or no directory.
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(fill()(errno)),
+        };
+        std::fs::write(&unfinished, "").map_err(EngineError::io("write", unfinished.display()))?;
+        copy_tree(&source, &data).map_err(EngineError::io("fill volume", name))?;
+        std::fs::remove_file(&unfinished).map_err(EngineError::io("remove", unfinished.display()))
+    }
+
+    /// Mounts a directory of the volume on the existing directory `target`, from where it can be mounted into a
+    /// container. Links are resolved inside the volume. The caller unmounts `target`.
+    ///
+    /// # Errors
+    /// `Invalid` when the volume has no such directory.
+    pub(crate) fn bind_subpath(&self, name: &str, subpath: &str, target: &Path) -> Result<()> {
+        use std::os::fd::AsRawFd as _;
+        let data = content::open_directory(&self.data(name))
+            .map_err(EngineError::io("open volume", name))?;
+        let found = content::open_in_root(&data, subpath).map_err(|errno| {
+            EngineError::Invalid(format!(
+                "cannot access path {subpath:?} of volume {name}: {errno}"
+            ))
+        })?;
+        rustix::mount::mount_bind(format!("/proc/self/fd/{}", found.as_raw_fd()), target)
+            .map_err(EngineError::io("mount", target.display()))
+    }
+
     /// Notes that a container has ended; unmounts what no running container uses.
     pub(crate) fn unmount_all(&self, container_id: &str) -> Result<()> {
         let mut state = self.lock();
         for volume in state.values_mut() {
             if volume.mounted_for.remove(container_id) && volume.mounted_for.is_empty() {
-                detach(&self.data(&volume.record.name)).map_err(EngineError::io("unmount volume", &volume.record.name))?;
+                detach(&self.data(&volume.record.name))
+                    .map_err(EngineError::io("unmount volume", &volume.record.name))?;
             }
         }
         Ok(())
@@ -323,10 +427,16 @@ impl Volumes {
     /// and volume), and unmounts the others.
     pub(crate) fn recover(&self, running: &HashSet<(String, String)>) -> Result<()> {
         let mut state = self.lock();
-        for volume in state.values_mut().filter(|volume| volume.record.options.is_some()) {
+        for volume in state
+            .values_mut()
+            .filter(|volume| volume.record.options.is_some())
+        {
             let name = &volume.record.name;
-            volume.mounted_for =
-                running.iter().filter(|(_, other)| other == name).map(|(container, _)| container.clone()).collect();
+            volume.mounted_for = running
+                .iter()
+                .filter(|(_, other)| other == name)
+                .map(|(container, _)| container.clone())
+                .collect();
             if volume.mounted_for.is_empty() {
                 detach(&self.data(name)).map_err(EngineError::io("unmount volume", name))?;
             }
@@ -350,14 +460,20 @@ impl Volumes {
             labels: record.labels.clone(),
             scope: Some(VolumeScopeEnum::LOCAL),
             cluster_volume: None,
-            options: record.options.clone().unwrap_or_default().into_iter().collect(),
+            options: record
+                .options
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             usage_data: None,
         }
     }
 
     fn publish(&self, action: &str, name: &str) {
         let attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
-        self.events.publish(EventKind::Volume, action, name, attributes);
+        self.events
+            .publish(EventKind::Volume, action, name, attributes);
     }
 
     fn publish_mount(&self, action: &str, name: &str, container_id: &str) {
@@ -365,13 +481,18 @@ impl Volumes {
             ("driver".to_owned(), "local".to_owned()),
             ("container".to_owned(), container_id.to_owned()),
         ]);
-        self.events.publish(EventKind::Volume, action, name, attributes);
+        self.events
+            .publish(EventKind::Volume, action, name, attributes);
     }
 }
 
 impl VolumeState {
     fn new(record: VolumeRecord) -> Self {
-        Self { record, users: BTreeSet::new(), mounted_for: BTreeSet::new() }
+        Self {
+            record,
+            users: BTreeSet::new(),
+            mounted_for: BTreeSet::new(),
+        }
     }
 }
 
@@ -399,8 +520,13 @@ fn make_data(data: &Path) -> io::Result<()> {
 
 fn is_mount_point(path: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
-        .is_ok_and(|meta| meta.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    statx(
+        CWD,
+        path,
+        AtFlags::SYMLINK_NOFOLLOW,
+        StatxFlags::BASIC_STATS,
+    )
+    .is_ok_and(|meta| meta.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn detach(path: &Path) -> Result<(), rustix::io::Errno> {
@@ -421,7 +547,10 @@ mod tests {
     }
 
     fn named(name: &str) -> VolumeRequest {
-        VolumeRequest { name: Some(name.to_owned()), ..VolumeRequest::default() }
+        VolumeRequest {
+            name: Some(name.to_owned()),
+            ..VolumeRequest::default()
+        }
     }
 
     fn filters(text: &str) -> Filters {
@@ -439,7 +568,10 @@ mod tests {
         assert_eq!(again.disk_usage()[0].usage_data.as_ref().unwrap().size, 1);
         again.remove("data", false).unwrap();
         assert!(!dir.path().join("state/engine/volumes/data").exists());
-        assert!(matches!(again.remove("data", false), Err(EngineError::NotFound(_))));
+        assert!(matches!(
+            again.remove("data", false),
+            Err(EngineError::NotFound(_))
+        ));
         again.remove("data", true).unwrap();
     }
 
@@ -451,7 +583,13 @@ mod tests {
         volumes.hold("c1", ["data"]).unwrap();
         let error = volumes.remove("data", true).unwrap_err();
         assert_eq!(error.to_string(), "remove data: volume is in use - [c1]");
-        assert_eq!(volumes.list(&filters(r#"{"dangling":["true"]}"#)).unwrap().len(), 0);
+        assert_eq!(
+            volumes
+                .list(&filters(r#"{"dangling":["true"]}"#))
+                .unwrap()
+                .len(),
+            0
+        );
         volumes.let_go("c1");
         volumes.remove("data", false).unwrap();
         assert!(volumes.hold("c1", ["data"]).is_err());
@@ -464,7 +602,13 @@ mod tests {
         volumes.ensure(&named("data")).unwrap();
         let anonymous = volumes.ensure(&VolumeRequest::default()).unwrap();
         assert_eq!(volumes.prune(&filters(""), false).unwrap().0, [anonymous]);
-        assert_eq!(volumes.prune(&filters(r#"{"all":["1"]}"#), false).unwrap().0, ["data"]);
+        assert_eq!(
+            volumes
+                .prune(&filters(r#"{"all":["1"]}"#), false)
+                .unwrap()
+                .0,
+            ["data"]
+        );
     }
 
     #[test]
@@ -472,8 +616,55 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volumes = open(dir.path());
         for name in ["../x", "a/b", "a", ".hidden", "x\0y", &"a".repeat(256)] {
-            assert!(matches!(volumes.ensure(&named(name)), Err(EngineError::Invalid(_))), "{name}");
+            assert!(
+                matches!(volumes.ensure(&named(name)), Err(EngineError::Invalid(_))),
+                "{name}"
+            );
         }
+    }
+
+    #[test]
+    fn kernel_empty_volume_is_filled_from_the_image_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = open(dir.path());
+        volumes.ensure(&named("data")).unwrap();
+        let rootfs = dir.path().join("rootfs");
+        std::fs::create_dir_all(rootfs.join("srv/sub")).unwrap();
+        std::fs::write(rootfs.join("srv/sub/file"), "image").unwrap();
+        std::os::unix::fs::chown(rootfs.join("srv"), Some(1000), Some(1000)).unwrap();
+        volumes.populate("data", &rootfs, "/srv").unwrap();
+        let file = volumes.data("data").join("sub/file");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "image");
+        let owner =
+            std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(volumes.data("data")).unwrap());
+        assert_eq!(owner, 1000);
+        std::fs::write(&file, "changed").unwrap();
+        volumes.populate("data", &rootfs, "/srv").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "changed");
+        volumes.populate("data", &rootfs, "/nothing").unwrap();
+        // A filling that a kill cut short is done again.
+        std::fs::write(volumes.dir.join("data").join(UNFINISHED), "").unwrap();
+        volumes.populate("data", &rootfs, "/srv").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "image");
+    }
+
+    #[test]
+    fn kernel_subpath_stays_inside_the_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = open(dir.path());
+        volumes.ensure(&named("data")).unwrap();
+        std::fs::create_dir(volumes.data("data").join("sub")).unwrap();
+        std::fs::write(volumes.data("data").join("sub/file"), "x").unwrap();
+        std::os::unix::fs::symlink("/etc", volumes.data("data").join("out")).unwrap();
+        let target = dir.path().join("target");
+        std::fs::create_dir(&target).unwrap();
+        assert!(matches!(
+            volumes.bind_subpath("data", "out", &target),
+            Err(EngineError::Invalid(_))
+        ));
+        volumes.bind_subpath("data", "sub", &target).unwrap();
+        assert!(target.join("file").exists());
+        detach(&target).unwrap();
     }
 
     #[test]
@@ -482,14 +673,21 @@ mod tests {
         let volumes = open(dir.path());
         let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")];
         let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        volumes.ensure(&VolumeRequest { options: options.into(), ..named("tmp") }).unwrap();
+        volumes
+            .ensure(&VolumeRequest {
+                options: options.into(),
+                ..named("tmp")
+            })
+            .unwrap();
         let data = volumes.mount("tmp", "c1").unwrap();
         volumes.mount("tmp", "c2").unwrap();
         assert!(is_mount_point(&data));
         volumes.unmount_all("c1").unwrap();
         assert!(is_mount_point(&data));
         let again = open(dir.path());
-        again.recover(&HashSet::from([("c2".to_owned(), "tmp".to_owned())])).unwrap();
+        again
+            .recover(&HashSet::from([("c2".to_owned(), "tmp".to_owned())]))
+            .unwrap();
         assert!(is_mount_point(&data));
         again.unmount_all("c2").unwrap();
         assert!(!is_mount_point(&data));
