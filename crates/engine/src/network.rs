@@ -14,14 +14,18 @@
 //! | `netlink`, `link` | links, addresses and routes in the kernel |
 //! | `firewall`, `elements`, `forward_policy` | translation and isolation |
 //! | `dns`, `resolv_conf` | names |
+//! | `maintenance` | what is put right while the engine runs |
 
 mod dns;
 mod elements;
 mod firewall;
 mod forward_policy;
 mod ipam;
+#[cfg(test)]
+mod kernel_tests;
 mod link;
 mod mac;
+mod maintenance;
 mod netlink;
 mod networks;
 mod port;

@@ -13,6 +13,8 @@ const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFT_MSG_GETTABLE: u16 = 1;
+const NFT_MSG_DELTABLE: u16 = 2;
+const NFT_MSG_NEWGEN: u16 = 15;
 const NFT_MSG_NEWSETELEM: u16 = 12;
 const NFT_MSG_DELSETELEM: u16 = 14;
 const NFPROTO_UNSPEC: u8 = 0;
@@ -130,6 +132,39 @@ fn exists(family: u8, table: &str) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether a packet of the kernel's announcements tells of a change to another table than `own`, or of the removal of
+/// `own`.
+pub(super) fn concerns_others(packet: &[u8], own: &str) -> bool {
+    let mut rest = packet;
+    while let Some((kind, payload, tail)) = split_message(rest) {
+        rest = tail;
+        let kind = kind & 0xff;
+        if kind == NFT_MSG_NEWGEN {
+            continue;
+        }
+        // In every object's announcement the first attribute that names its table has the number 1.
+        let is_own = table_of(payload).is_some_and(|table| table == own.as_bytes());
+        if !is_own || kind == NFT_MSG_DELTABLE {
+            return true;
+        }
+    }
+    false
+}
+
+/// The attribute number 1 behind `struct nfgenmsg`, without the zero at its end.
+fn table_of(payload: &[u8]) -> Option<&[u8]> {
+    let mut rest = payload.get(4..)?;
+    loop {
+        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?);
+        let value = rest.get(4..length)?;
+        if kind == NFTA_TABLE_NAME {
+            return value.strip_suffix(&[0]);
+        }
+        rest = rest.get(length.next_multiple_of(4)..)?;
     }
 }
 
@@ -299,9 +334,25 @@ mod tests {
         assert!(message.ends_with(elements));
     }
 
+    #[test]
+    fn changes_of_others_are_told_from_our_own() {
+        let announce = |kind: u16, table: &str| {
+            let mut message = nfgen(NFPROTO_INET, 0);
+            attribute(&mut message, NFTA_TABLE_NAME, &c_string(table));
+            let mut packet = Vec::new();
+            append(&mut packet, NFNL_SUBSYS_NFTABLES << 8 | kind, 0, 0, &message);
+            packet
+        };
+        assert!(!concerns_others(&announce(NFT_MSG_NEWSETELEM, "ours"), "ours"));
+        assert!(concerns_others(&announce(NFT_MSG_DELTABLE, "ours"), "ours"));
+        assert!(concerns_others(&announce(NFT_MSG_NEWSETELEM, "filter"), "ours"));
+        assert!(!concerns_others(&announce(NFT_MSG_NEWGEN, "x"), "ours"));
+    }
+
     proptest! {
         #[test]
         fn no_answer_panics(packet in proptest::collection::vec(any::<u8>(), 0..80)) {
+            concerns_others(&packet, "containeros");
             let mut rest = packet.as_slice();
             while let Some((_, _, tail)) = split_message(rest) {
                 prop_assert!(tail.len() < rest.len());

@@ -57,6 +57,11 @@ impl Firewall {
         }
     }
 
+    /// Name of the table.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         // Content that went in before a panic is still what was asked for.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)

@@ -24,9 +24,6 @@ use super::mac::MacAddress;
 use super::netlink::{NetlinkError, Request, RouteSocket};
 use super::subnet::Subnet;
 
-/// Index of the first endpoint's link inside a sandbox. Low numbers may be taken by the fallback tunnels that some
-/// kernels put into every new namespace.
-const FIRST_INNER_INDEX: u32 = 100;
 /// Endpoints of one container have the letters `a` to `z`.
 pub(super) const MAX_ENDPOINTS: usize = 26;
 
@@ -133,8 +130,6 @@ pub(super) struct EndpointSpec<'a> {
     pub(super) bridge_index: u32,
     /// Name inside, `eth0`.
     pub(super) inner_name: &'a str,
-    /// Number of the endpoint in its sandbox.
-    pub(super) number: usize,
     /// Hardware address inside.
     pub(super) mac: MacAddress,
     /// Addresses inside.
@@ -143,11 +138,6 @@ pub(super) struct EndpointSpec<'a> {
     pub(super) mtu: u32,
     /// The port may not talk to other such ports of the bridge.
     pub(super) isolated: bool,
-}
-
-/// Index of the link inside its sandbox.
-pub(super) fn inner_index(number: usize) -> u32 {
-    FIRST_INNER_INDEX + u32::try_from(number).unwrap_or(u32::MAX - FIRST_INNER_INDEX)
 }
 
 /// Makes a bridge, gives it its addresses and brings it up. One that is there already is brought to this shape.
@@ -230,28 +220,30 @@ pub(super) fn set_up_loopback(socket: &mut RouteSocket, ipv6: bool) -> Result<()
         sys::netns::write_sysctl("ipv4/ping_group_range", "0 2147483647")
     };
     settings().map_err(|source| NetlinkError::of("set up network namespace".to_owned(), source))?;
+    socket.submit(vec![set_up(1, "lo")])
+}
+
+fn set_up(index: u32, name: &str) -> Request {
     let mut link = LinkMessage::default();
-    link.header.index = 1;
+    link.header.index = index;
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
-    socket.submit(vec![Request {
-        operation: "set link lo up".to_owned(),
+    Request {
+        operation: format!("set link {name} up"),
         flags: 0,
         message: RouteNetlinkMessage::SetLink(link),
-    }])
+    }
 }
 
 /// Makes a pair of links: the outer end on the bridge, the inner one in the namespace `netns` with its name, hardware
-/// address and up. `outside` is a socket of the host's namespace.
+/// address. `outside` is a socket of the host's namespace.
 pub(super) fn create_endpoint(
     outside: &mut RouteSocket,
     netns: BorrowedFd<'_>,
     spec: &EndpointSpec<'_>,
 ) -> Result<(), NetlinkError> {
     let mut peer = LinkMessage::default();
-    peer.header.index = inner_index(spec.number);
-    peer.header.flags = LinkFlags::Up;
-    peer.header.change_mask = LinkFlags::Up;
+    // Not up yet: the kernel refuses that for the second of a pair while the pair is being made.
     peer.attributes = vec![
         LinkAttribute::IfName(spec.inner_name.to_owned()),
         LinkAttribute::Address(spec.mac.octets().to_vec()),
@@ -296,26 +288,35 @@ pub(super) fn create_endpoint(
     ])
 }
 
-/// Gives the inner link its addresses and, for the endpoint that leads outside, the default routes. `inside` is a
+/// Brings the inner link up and gives it its addresses and, for the endpoint that leads outside, the default routes. `inside` is a
 /// socket of the sandbox.
 pub(super) fn configure_endpoint(
     inside: &mut RouteSocket,
     spec: &EndpointSpec<'_>,
     gateways: &[IpAddr],
 ) -> Result<(), NetlinkError> {
-    let index = inner_index(spec.number);
-    let addresses = spec
-        .addresses
-        .iter()
-        .map(|address| add_address(index, *address, spec.inner_name));
-    let routes = gateways
-        .iter()
-        .map(|gateway| default_route(index, *gateway));
-    inside.submit(addresses.chain(routes).collect())
+    let index = index_of(inside, spec.inner_name)?;
+    let mut requests = vec![set_up(index, spec.inner_name)];
+    let addresses = spec.addresses.iter();
+    requests.extend(addresses.map(|address| add_address(index, *address, spec.inner_name)));
+    requests.extend(gateways.iter().map(|gateway| default_route(index, *gateway)));
+    inside.submit(requests)
 }
 
-/// Adds the default route through `gateway`.
-pub(super) fn default_route(index: u32, gateway: IpAddr) -> Request {
+/// Adds the default routes by `gateways` on the link `name`. One that is there already is fine.
+pub(super) fn add_default_routes(
+    inside: &mut RouteSocket,
+    name: &str,
+    gateways: &[IpAddr],
+) -> Result<(), NetlinkError> {
+    let index = index_of(inside, name)?;
+    match inside.submit(gateways.iter().map(|gateway| default_route(index, *gateway)).collect()) {
+        Err(error) if !error.is(rustix::io::Errno::EXIST) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn default_route(index: u32, gateway: IpAddr) -> Request {
     let mut route = RouteMessage::default();
     route.header.address_family = family(gateway);
     route.header.table = RouteHeader::RT_TABLE_MAIN;
@@ -401,6 +402,17 @@ fn family(address: IpAddr) -> AddressFamily {
 pub(super) fn delete(socket: &mut RouteSocket, name: &str) -> Result<(), NetlinkError> {
     let mut link = LinkMessage::default();
     link.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    delete_link(socket, name, link)
+}
+
+/// Removes this very link, not another that has got its name since.
+pub(super) fn delete_index(socket: &mut RouteSocket, found: &Link) -> Result<(), NetlinkError> {
+    let mut link = LinkMessage::default();
+    link.header.index = found.index;
+    delete_link(socket, &found.name, link)
+}
+
+fn delete_link(socket: &mut RouteSocket, name: &str, link: LinkMessage) -> Result<(), NetlinkError> {
     let request = Request {
         operation: format!("delete link {name}"),
         flags: 0,

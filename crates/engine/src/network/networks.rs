@@ -11,7 +11,7 @@ use bollard_stubs::models::{EndpointResource, NetworkCreateRequest, NetworkInspe
 use super::dns::DnsService;
 use super::firewall::{Firewall, NetworkRules};
 use super::ipam::{self, Leases};
-use super::link::{self, BridgeSpec, LinkNames};
+use super::link::{self, BridgeSpec, Link, LinkNames};
 use super::mac::MacAddress;
 use super::netlink::RouteSocket;
 use super::port::Reservation;
@@ -126,6 +126,8 @@ pub(crate) struct Networks {
     pub(super) state: Mutex<State>,
     /// Bridges that are up, with their index. Locked while one is made or removed; taken before `state`.
     bridges: Mutex<HashMap<String, u32>>,
+    /// Told when a container has let go of its namespace.
+    pub(super) released: tokio::sync::Notify,
 }
 
 impl Networks {
@@ -166,6 +168,7 @@ impl Networks {
             dns: DnsService::new(tokio::runtime::Handle::current()),
             state: Mutex::new(state),
             bridges: Mutex::default(),
+            released: tokio::sync::Notify::new(),
         };
         networks.make_predefined()?;
         Ok(Arc::new(networks))
@@ -552,6 +555,14 @@ impl Networks {
         Ok(())
     }
 
+    /// Puts back what another program removed of the firewall, and looks again at what it does to forwarded packets.
+    ///
+    /// # Errors
+    /// `Internal` when the kernel refuses.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.firewall.verify()
+    }
+
     /// Removes every kernel object of the networks when no container runs; leaves all as it is otherwise. They are made
     /// again when needed. Called when the engine stops in good order.
     ///
@@ -582,7 +593,8 @@ impl Networks {
         self.firewall.tear_down()?;
         let mut socket = RouteSocket::open().map_err(internal)?;
         let present = link::list(&mut socket).map_err(internal)?;
-        for link in present.iter().filter(|link| names.contains(&link.name)) {
+        let ours = |link: &&Link| names.contains(&link.name) || self.names.container_of(&link.name).is_some();
+        for link in present.iter().filter(ours) {
             link::delete(&mut socket, &link.name).map_err(internal)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use sys::netns::{self, NetnsError};
 use super::dns::DnsSockets;
 use super::link::{self, EndpointSpec, InterfaceAddress};
 use super::mac::MacAddress;
-use super::netlink::{NetlinkError, RouteSocket};
+use super::netlink::RouteSocket;
 use super::networks::{NetworkState, Networks, State, internal, rules};
 use super::port::{PortRequest, PublishedPort, Reservation};
 use super::record::{DEFAULT_NETWORK, Driver, NetworkRecord};
@@ -295,7 +295,6 @@ impl Networks {
             outer_name: &outer_name,
             bridge_index: self.ensure_up(&endpoint.network_id)?,
             inner_name: &endpoint.interface,
-            number: endpoint.number,
             mac: endpoint
                 .mac
                 .unwrap_or_else(|| MacAddress::for_address(Ipv4Addr::UNSPECIFIED.into())),
@@ -323,29 +322,25 @@ impl Networks {
         spec: &EndpointSpec<'_>,
         network_id: &str,
     ) -> Result<()> {
-        let refused = match link::create_endpoint(outside, netns, spec) {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let again = |outside: &mut RouteSocket, spec: &EndpointSpec<'_>| {
-            link::create_endpoint(outside, netns, spec).map_err(internal)
-        };
-        if refused.is(rustix::io::Errno::EXIST) {
-            // The kernel takes its time with a namespace that was let go.
-            link::delete(outside, spec.outer_name).map_err(internal)?;
-            return again(outside, spec);
-        }
-        if refused.is(rustix::io::Errno::NODEV) || refused.is(rustix::io::Errno::INVAL) {
-            tracing::warn!(network_id, error = %refused, "bridge is gone; make it again");
-            link::delete(outside, spec.outer_name).map_err(internal)?;
-            self.forget_bridge(network_id);
-            let spec = EndpointSpec {
-                bridge_index: self.ensure_up(network_id)?,
-                ..spec.clone()
+        const TRIES: usize = 3;
+        let mut spec = spec.clone();
+        let mut tried = 1;
+        loop {
+            let refused = match link::create_endpoint(outside, netns, &spec) {
+                Ok(()) => return Ok(()),
+                Err(error) if tried == TRIES => return Err(internal(error)),
+                Err(error) => error,
             };
-            return again(outside, &spec);
+            tried += 1;
+            if refused.is(rustix::io::Errno::NODEV) || refused.is(rustix::io::Errno::INVAL) {
+                tracing::warn!(network_id, error = %refused, "bridge is gone; make it again");
+                self.forget_bridge(network_id);
+                spec.bridge_index = self.ensure_up(network_id)?;
+            } else if !refused.is(rustix::io::Errno::EXIST) {
+                return Err(internal(refused));
+            }
+            link::delete(outside, spec.outer_name).map_err(internal)?;
         }
-        Err(internal(refused))
     }
 
     /// The record of a network with links.
@@ -409,6 +404,7 @@ impl Networks {
         if path.exists() {
             // The links go with the namespace; the kernel does that in its own time, after this returns.
             results.push(netns::remove(&path).map_err(internal));
+            self.released.notify_one();
         }
         results.push(
             match std::fs::remove_file(self.sandbox_path(container_id)) {
@@ -587,15 +583,11 @@ impl Networks {
         self.move_ports(&previous, &sandbox)?;
         if let Some(path) = &sandbox.netns_path {
             if let Some(gateway) = sandbox.gateway_endpoint() {
-                let routes = gateways(gateway)
-                    .into_iter()
-                    .map(|address| link::default_route(link::inner_index(gateway.number), address));
-                let routes = routes.collect();
-                let added = netns::run_at(path, || {
-                    RouteSocket::open().and_then(|mut inside| inside.submit(routes))
-                })
-                .map_err(internal)?;
-                ignore_existing(added)?;
+                let add = || {
+                    let mut inside = RouteSocket::open()?;
+                    link::add_default_routes(&mut inside, &gateway.interface, &gateways(gateway))
+                };
+                netns::run_at(path, add).map_err(internal)?.map_err(internal)?;
             }
             if self.serves_dns(&previous) {
                 self.dns.stop(container_id);
@@ -758,15 +750,23 @@ impl Networks {
                 }
             }
         }
+        self.remove_stray_links()
+    }
+
+    /// Removes outer links of containers that do not run. They go by themselves with their namespace, unless something
+    /// still holds that, such as a process that has left the container's other namespaces.
+    pub(super) fn remove_stray_links(&self) -> Result<()> {
         let mut socket = RouteSocket::open().map_err(internal)?;
-        let known: HashSet<&str> = running.iter().map(|id| link::digits(id)).collect();
-        for found in link::list(&mut socket).map_err(internal)? {
-            if self
-                .names
-                .container_of(&found.name)
-                .is_some_and(|digits| !known.contains(digits))
-            {
-                link::delete(&mut socket, &found.name).map_err(internal)?;
+        // In this order, and by index: a container that starts in between has a link of another index.
+        let found = link::list(&mut socket).map_err(internal)?;
+        let known: HashSet<String> = {
+            let state = self.lock();
+            let connected = state.networks.values().flat_map(|network| &network.containers);
+            connected.map(|id| link::digits(id).to_owned()).collect()
+        };
+        for found in found {
+            if self.names.container_of(&found.name).is_some_and(|digits| !known.contains(digits)) {
+                link::delete_index(&mut socket, &found).map_err(internal)?;
             }
         }
         Ok(())
@@ -781,14 +781,6 @@ impl Networks {
         if let Some(record) = record {
             self.publish(action, &record, Some(container_id));
         }
-    }
-}
-
-/// A route or address that is there already is as good as a new one.
-fn ignore_existing(result: Result<(), NetlinkError>) -> Result<()> {
-    match result {
-        Err(error) if !error.is(rustix::io::Errno::EXIST) => Err(internal(error)),
-        _ => Ok(()),
     }
 }
 
