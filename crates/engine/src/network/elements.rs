@@ -340,12 +340,24 @@ mod tests {
             let mut message = nfgen(NFPROTO_INET, 0);
             attribute(&mut message, NFTA_TABLE_NAME, &c_string(table));
             let mut packet = Vec::new();
-            append(&mut packet, NFNL_SUBSYS_NFTABLES << 8 | kind, 0, 0, &message);
+            append(
+                &mut packet,
+                NFNL_SUBSYS_NFTABLES << 8 | kind,
+                0,
+                0,
+                &message,
+            );
             packet
         };
-        assert!(!concerns_others(&announce(NFT_MSG_NEWSETELEM, "ours"), "ours"));
+        assert!(!concerns_others(
+            &announce(NFT_MSG_NEWSETELEM, "ours"),
+            "ours"
+        ));
         assert!(concerns_others(&announce(NFT_MSG_DELTABLE, "ours"), "ours"));
-        assert!(concerns_others(&announce(NFT_MSG_NEWSETELEM, "filter"), "ours"));
+        assert!(concerns_others(
+            &announce(NFT_MSG_NEWSETELEM, "filter"),
+            "ours"
+        ));
         assert!(!concerns_others(&announce(NFT_MSG_NEWGEN, "x"), "ours"));
     }
 

@@ -299,7 +299,11 @@ pub(super) fn configure_endpoint(
     let mut requests = vec![set_up(index, spec.inner_name)];
     let addresses = spec.addresses.iter();
     requests.extend(addresses.map(|address| add_address(index, *address, spec.inner_name)));
-    requests.extend(gateways.iter().map(|gateway| default_route(index, *gateway)));
+    requests.extend(
+        gateways
+            .iter()
+            .map(|gateway| default_route(index, *gateway)),
+    );
     inside.submit(requests)
 }
 
@@ -310,7 +314,12 @@ pub(super) fn add_default_routes(
     gateways: &[IpAddr],
 ) -> Result<(), NetlinkError> {
     let index = index_of(inside, name)?;
-    match inside.submit(gateways.iter().map(|gateway| default_route(index, *gateway)).collect()) {
+    match inside.submit(
+        gateways
+            .iter()
+            .map(|gateway| default_route(index, *gateway))
+            .collect(),
+    ) {
         Err(error) if !error.is(rustix::io::Errno::EXIST) => Err(error),
         _ => Ok(()),
     }
@@ -412,7 +421,11 @@ pub(super) fn delete_index(socket: &mut RouteSocket, found: &Link) -> Result<(),
     delete_link(socket, &found.name, link)
 }
 
-fn delete_link(socket: &mut RouteSocket, name: &str, link: LinkMessage) -> Result<(), NetlinkError> {
+fn delete_link(
+    socket: &mut RouteSocket,
+    name: &str,
+    link: LinkMessage,
+) -> Result<(), NetlinkError> {
     let request = Request {
         operation: format!("delete link {name}"),
         flags: 0,

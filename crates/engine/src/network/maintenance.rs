@@ -65,10 +65,15 @@ impl Networks {
         loop {
             let mut ready = socket.readable().await?;
             match ready.try_io(|socket| socket.get_ref().recv_from_full()) {
-                Ok(Ok((packet, _))) if !elements::concerns_others(&packet, self.firewall.table()) => {}
+                Ok(Ok((packet, _)))
+                    if !elements::concerns_others(&packet, self.firewall.table()) => {}
                 // ENOBUFS: there was more than the socket holds.
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => return Ok(()),
+                Ok(Err(error))
+                    if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) =>
+                {
+                    return Ok(());
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_would_block) => {}
             }

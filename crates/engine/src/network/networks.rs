@@ -593,7 +593,9 @@ impl Networks {
         self.firewall.tear_down()?;
         let mut socket = RouteSocket::open().map_err(internal)?;
         let present = link::list(&mut socket).map_err(internal)?;
-        let ours = |link: &&Link| names.contains(&link.name) || self.names.container_of(&link.name).is_some();
+        let ours = |link: &&Link| {
+            names.contains(&link.name) || self.names.container_of(&link.name).is_some()
+        };
         for link in present.iter().filter(ours) {
             link::delete(&mut socket, &link.name).map_err(internal)?;
         }

@@ -257,27 +257,32 @@ impl Networks {
             .endpoints
             .iter()
             .any(|endpoint| endpoint.ipv6.is_some());
-        let mut outside = RouteSocket::open().map_err(internal)?;
-        let built = netns::create_with(path, |own| {
+        let built = netns::create_with(path, |_| {
             let mut inside = RouteSocket::open().map_err(internal)?;
             link::set_up_loopback(&mut inside, ipv6).map_err(internal)?;
-            for endpoint in &sandbox.endpoints {
-                self.build_endpoint(&mut outside, &mut inside, own, sandbox, endpoint)?;
-            }
-            dns.then(DnsSockets::open)
+            let sockets = dns
+                .then(DnsSockets::open)
                 .transpose()
-                .map_err(EngineError::io("open", "DNS sockets"))
+                .map_err(EngineError::io("open", "DNS sockets"))?;
+            Ok::<_, EngineError>((inside, sockets))
         });
-        match built {
-            Ok(built) => built,
+        // Sockets stay in the namespace that they were opened in, so the rest is done from here.
+        let (mut inside, sockets) = match built {
+            Ok(built) => built?,
             Err(error @ NetnsError::AlreadyExists { .. }) => {
-                Err(EngineError::Conflict(error.to_string()))
+                return Err(EngineError::Conflict(error.to_string()));
             }
-            Err(error) => Err(internal(error)),
+            Err(error) => return Err(internal(error)),
+        };
+        let netns = netns::open(path).map_err(internal)?;
+        let mut outside = RouteSocket::open().map_err(internal)?;
+        for endpoint in &sandbox.endpoints {
+            self.build_endpoint(&mut outside, &mut inside, netns.as_fd(), sandbox, endpoint)?;
         }
+        Ok(sockets)
     }
 
-    /// Makes the links of one endpoint, if it has any. Runs inside the namespace `netns`.
+    /// Makes the links of one endpoint, if it has any. `inside` is a socket of the namespace `netns`.
     fn build_endpoint(
         &self,
         outside: &mut RouteSocket,
@@ -500,17 +505,16 @@ impl Networks {
         }
         let mut outside = RouteSocket::open().map_err(internal)?;
         let netns = netns::open(path).map_err(internal)?;
-        netns::run(netns.as_fd(), || {
-            let mut inside = RouteSocket::open().map_err(internal)?;
-            if sandbox
-                .gateway_endpoint()
-                .is_some_and(|gateway| gateway.id == endpoint.id)
-            {
-                link::remove_default_routes(&mut inside).map_err(internal)?;
-            }
-            self.build_endpoint(&mut outside, &mut inside, netns.as_fd(), sandbox, endpoint)
-        })
-        .map_err(internal)??;
+        let mut inside = netns::run(netns.as_fd(), RouteSocket::open)
+            .map_err(internal)?
+            .map_err(internal)?;
+        if sandbox
+            .gateway_endpoint()
+            .is_some_and(|gateway| gateway.id == endpoint.id)
+        {
+            link::remove_default_routes(&mut inside).map_err(internal)?;
+        }
+        self.build_endpoint(&mut outside, &mut inside, netns.as_fd(), sandbox, endpoint)?;
         self.move_ports(previous, sandbox)?;
         if dns {
             self.reopen_dns(sandbox, path)?;
@@ -587,7 +591,9 @@ impl Networks {
                     let mut inside = RouteSocket::open()?;
                     link::add_default_routes(&mut inside, &gateway.interface, &gateways(gateway))
                 };
-                netns::run_at(path, add).map_err(internal)?.map_err(internal)?;
+                netns::run_at(path, add)
+                    .map_err(internal)?
+                    .map_err(internal)?;
             }
             if self.serves_dns(&previous) {
                 self.dns.stop(container_id);
@@ -761,11 +767,18 @@ impl Networks {
         let found = link::list(&mut socket).map_err(internal)?;
         let known: HashSet<String> = {
             let state = self.lock();
-            let connected = state.networks.values().flat_map(|network| &network.containers);
+            let connected = state
+                .networks
+                .values()
+                .flat_map(|network| &network.containers);
             connected.map(|id| link::digits(id).to_owned()).collect()
         };
         for found in found {
-            if self.names.container_of(&found.name).is_some_and(|digits| !known.contains(digits)) {
+            if self
+                .names
+                .container_of(&found.name)
+                .is_some_and(|digits| !known.contains(digits))
+            {
                 link::delete_index(&mut socket, &found).map_err(internal)?;
             }
         }
