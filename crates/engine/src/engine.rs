@@ -107,10 +107,17 @@ impl Engine {
     /// # Errors
     /// When the socket cannot be made.
     pub async fn serve(self: Arc<Self>, shutdown: CancellationToken) -> Result<()> {
+        let networks = Arc::clone(&self.networks);
+        self.tasks
+            .spawn(networks.maintain(self.shutdown.child_token()));
         let served = api::server::serve(Arc::clone(&self), &shutdown).await;
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let networks = Arc::clone(&self.networks);
+        if let Err(error) = crate::blocking::run(move || networks.close()).await {
+            tracing::warn!(%error, "remove bridges and rules that no container uses");
+        }
         served
     }
 
