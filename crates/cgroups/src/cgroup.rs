@@ -420,35 +420,38 @@ fn enable_below(directory: &Path, wanted: &[Controller]) -> Result<(), Error> {
         .filter(|controller| !enabled.contains(controller))
         .map(|controller| format!("+{}", controller.name()))
         .collect();
-    if missing.is_empty() || file::write(&file_path, &missing.join(" ")).is_ok() {
+    if missing.is_empty() {
         return Ok(());
     }
-    // All or nothing is how the kernel takes a line: one by one, to have those that can be had.
-    for word in &missing {
-        match file::write(&file_path, word) {
-            Ok(()) | Err(Errno::NOENT | Errno::INVAL | Errno::OPNOTSUPP) => {}
-            Err(Errno::BUSY) => {
-                return Err(Error::Sys {
-                    operation: "write",
-                    path: file_path,
-                    value: Some(word.clone()),
-                    errno: Errno::BUSY,
-                    hint: Some(format!(
-                        "{} holds processes itself; a v2 cgroup has either processes or children with controllers: \
-                         move them to a cgroup below it, or give the engine another cgroup parent",
-                        directory.display()
-                    )),
-                });
-            }
-            Err(errno) => {
-                return Err(Error::Sys {
-                    operation: "write",
-                    path: file_path,
-                    value: Some(word.clone()),
-                    errno,
-                    hint: make_hint(errno).map(str::to_owned),
-                });
-            }
+    let refused = |value: String, errno: Errno| {
+        let hint = match errno {
+            Errno::BUSY | Errno::OPNOTSUPP => Some(format!(
+                "{} holds processes itself; a v2 cgroup has either processes or children with controllers: \
+                 move them to a cgroup below it, or give the engine another cgroup parent",
+                directory.display()
+            )),
+            _ => make_hint(errno).map(str::to_owned),
+        };
+        Err(Error::Sys {
+            operation: "write",
+            path: file_path.clone(),
+            value: Some(value),
+            errno,
+            hint,
+        })
+    };
+    match file::write(&file_path, &missing.join(" ")) {
+        Ok(()) => return Ok(()),
+        // One of them cannot be had, and the kernel takes a line as a whole.
+        Err(Errno::NOENT | Errno::INVAL) => {}
+        // Not tried one by one: enabling the threaded controllers of a cgroup with processes would work, and make
+        // a threaded domain of it, in which the others are impossible.
+        Err(errno) => return refused(missing.join(" "), errno),
+    }
+    for word in missing {
+        match file::write(&file_path, &word) {
+            Ok(()) | Err(Errno::NOENT | Errno::INVAL) => {}
+            Err(errno) => return refused(word, errno),
         }
     }
     Ok(())

@@ -293,10 +293,15 @@ fn kernel_figures_rise_and_end_with_the_cgroup() {
     let mut reader = StatsReader::open(&own.cgroup, Detail::Live);
     assert!(reader.open_files() >= 5);
     let before = reader.read().unwrap();
-    let mut child = own.shell("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100");
+    // Memory that was charged before it moved here stays where it was: it takes some more.
+    let mut child = own.shell(
+        "x=$(head -c 4000000 /dev/zero | tr '\\0' a); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100",
+    );
     until("CPU time and processes are counted", || {
         let now = reader.read().unwrap();
-        now.cpu.usage_ns_total > before.cpu.usage_ns_total && now.pids.current > before.pids.current
+        now.cpu.usage_ns_total > before.cpu.usage_ns_total
+            && now.pids.current > before.pids.current
+            && now.memory.usage_bytes > Some(1 << 20)
     });
     let full = own.cgroup.stats().unwrap();
     assert!(full.memory.usage_bytes.unwrap() > 0);
@@ -354,4 +359,51 @@ fn kernel_a_unified_setting_reaches_v2_or_is_refused() {
     let error = unified("nonsense.max", "1").unwrap_err();
     assert!(error.hint().is_some(), "{error}");
     assert!(unified("../x", "1").is_err());
+}
+
+#[test]
+fn kernel_a_v2_cgroup_that_holds_processes_gets_no_children_with_controllers() {
+    let Some(own) = Own::new() else { return };
+    if own.layout.v2().is_none_or(|v2| v2.controllers.is_empty()) {
+        eprintln!("SKIPPED: no controller on v2");
+        return;
+    }
+    let mut child = own.shell("sleep 100");
+    let below = format!("{}/below", own.cgroup.path());
+    let error = Cgroup::create(&own.layout, &below).unwrap_err();
+    assert!(
+        error.to_string().contains("cgroup.subtree_control"),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("holds processes itself"));
+    assert!(Cgroup::open(&own.layout, &below).is_err(), "half-made");
+    own.cgroup.kill_all(PATIENCE).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn kernel_a_limit_without_its_controller_is_refused_by_name() {
+    let Some(own) = Own::new() else { return };
+    // As if only the pids controller were there.
+    let mut pids = own.layout.of(Controller::Pids).unwrap().clone();
+    pids.controllers = vec![Controller::Pids];
+    let layout = Layout::from_hierarchies(vec![pids]).unwrap();
+    let cgroup = Cgroup::open(&layout, own.cgroup.path()).unwrap();
+    let mut resources = Resources {
+        pids: Some(5),
+        ..Resources::default()
+    };
+    if !own.is_v2(Controller::Pids) {
+        cgroup.apply(&resources).unwrap();
+        resources.memory.limit_bytes = Some(1 << 20);
+        let error = cgroup.apply(&resources).unwrap_err();
+        assert!(error.is_invalid_request());
+        assert!(
+            error
+                .to_string()
+                .contains("controller memory is not available"),
+            "{error}"
+        );
+        assert!(error.hint().is_some());
+    }
 }
