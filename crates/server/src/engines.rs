@@ -114,6 +114,26 @@ impl Engines {
     }
 }
 
+/// Finds Docker and asks its version, once; for who wants to know whether it is there.
+///
+/// # Errors
+/// With the reason in a sentence.
+pub async fn probe_docker(said: Option<&str>) -> Result<String, String> {
+    let endpoint = endpoint::find_docker(said);
+    let place = format!("{} ({})", endpoint.url, endpoint.source);
+    let name = EngineName::parse("docker").map_err(|e| e.to_string())?;
+    let client = endpoint
+        .client()
+        .map_err(|e| format!("{place}: {}", call::name(&name, e)))?;
+    let version = within(&name, std::time::Duration::from_secs(3), client.version())
+        .await
+        .map_err(|e| format!("{place}: {e}"))?;
+    Ok(format!(
+        "{} at {place}",
+        version.version.unwrap_or_default()
+    ))
+}
+
 fn mini_endpoint(mini: &MiniEndpoint) -> Result<Endpoint, (String, String)> {
     match mini {
         MiniEndpoint::Socket(path) => Ok(Endpoint::socket(PathBuf::clone(path), "run directory")),

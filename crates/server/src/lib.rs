@@ -30,6 +30,7 @@ mod mask;
 pub mod metrics;
 pub mod mirror;
 mod preview;
+pub mod process;
 mod rest;
 pub mod server;
 pub mod state;
