@@ -52,7 +52,7 @@ pub(crate) fn identity() -> Result<u8, Problem> {
 /// Prints namespaces and limits.
 pub(crate) fn namespaces() -> Result<u8, Problem> {
     for (name, value) in facts() {
-        say(&format!("{name:<16}{value}"))?;
+        say(&format!("{name:<18}{value}"))?;
     }
     Ok(0)
 }

@@ -45,6 +45,9 @@ Other:
 Exit status: 0 done, 1 stopped by a limit or an error, 2 wrong usage, 128+N ended by signal N.
 ";
 
+/// Commands that may go on without end, and so must end when told to.
+const LASTING: [&str; 7] = ["cpu", "mem", "fork", "write", "log", "serve", "get"];
+
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub(crate) enum Problem {
@@ -68,9 +71,6 @@ impl From<lexopt::Error> for Problem {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = stop::end_on_signals() {
-        warn(&format!("watch signals: {error}"));
-    }
     match run(Parser::from_env()) {
         Ok(code) => ExitCode::from(code),
         Err(Problem::Usage(message)) => {
@@ -90,6 +90,11 @@ fn run(mut parser: Parser) -> Result<u8, Problem> {
         None | Some(Arg::Long("help") | Arg::Short('h')) => "help".into(),
         Some(other) => return Err(other.unexpected().into()),
     };
+    if LASTING.contains(&command.as_str())
+        && let Err(error) = stop::end_on_signals()
+    {
+        warn(&format!("watch signals: {error}"));
+    }
     match command.as_str() {
         "cpu" => {
             let (mut threads, mut seconds) = (1_usize, None);
@@ -185,8 +190,8 @@ fn run(mut parser: Parser) -> Result<u8, Problem> {
                 Some(other) => return Err(other.unexpected().into()),
             };
             nothing(&mut parser)?;
-            load::hold(time);
-            Ok(0)
+            let signal = stop::wait(time).map_err(Problem::of("sleep"))?;
+            Ok(signal.map_or(0, |number| u8::try_from(128 + number).unwrap_or(1)))
         }
         "exit" => {
             let code = one(&mut parser, "CODE")?;
