@@ -4,6 +4,7 @@ mod containers;
 mod error;
 mod images;
 mod networks;
+mod peer;
 pub(crate) mod query;
 pub(crate) mod server;
 mod swarm;

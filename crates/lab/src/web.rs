@@ -102,7 +102,7 @@ fn quoted(text: &str) -> String {
         match character {
             '"' | '\\' => json.extend(['\\', character]),
             control if control < ' ' => {
-                json.extend(format!("\\u{:04x}", u32::from(control)).chars())
+                json.extend(format!("\\u{:04x}", u32::from(control)).chars());
             }
             other => json.push(other),
         }

@@ -151,7 +151,7 @@ async fn create(
 ) -> Result<Response> {
     let platform = params.text("platform").map(Platform::parse).transpose()?;
     if let Some(source) = params.text("fromSrc") {
-        return import(engine, source, &params, platform, body).await;
+        return import(engine, source, &params, platform, body);
     }
     let reference = target(&params, "fromImage")?
         .ok_or_else(|| EngineError::Invalid("invalid reference format".into()))?;
@@ -175,7 +175,7 @@ async fn create(
     })))
 }
 
-async fn import(
+fn import(
     engine: Arc<Engine>,
     source: &str,
     params: &Params,

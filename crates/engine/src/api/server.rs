@@ -4,7 +4,10 @@
 use std::{
     convert::Infallible,
     fs, io,
-    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::PermissionsExt as _,
+    },
     path::Path,
     sync::Arc,
     time::Duration,
@@ -17,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::version;
+use super::{peer, version};
 use crate::{
     engine::Engine,
     error::{EngineError, Result},
@@ -69,14 +72,22 @@ async fn connection(stream: UnixStream, router: axum::Router) -> Result<(), hype
         let router = router.clone();
         async move { Ok::<_, Infallible>(answer(router, request.map(Body::new)).await) }
     });
-    hyper::server::conn::http1::Builder::new()
+    let watched = stream.as_fd().try_clone_to_owned();
+    let served = hyper::server::conn::http1::Builder::new()
         .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await
+        .with_upgrades();
+    match watched {
+        // Dropping a connection drops its handler: nobody is left to answer.
+        Ok(watched) => tokio::select! {
+            ended = served => ended,
+            () = peer::gone(watched) => Ok(()),
+        },
+        Err(_) => served.await,
+    }
 }
 
 /// Answers one request: version prefix off, route, headers on.

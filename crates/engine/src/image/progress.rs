@@ -29,8 +29,6 @@ struct Line {
     error_detail: Option<ErrorDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aux: Option<serde_json::Value>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -106,14 +104,6 @@ impl Progress {
     pub(super) fn text(&self, text: impl Into<String>) {
         self.push(Line {
             stream: Some(text.into()),
-            ..Line::default()
-        });
-    }
-
-    /// A value for programs.
-    pub(super) fn aux(&self, value: serde_json::Value) {
-        self.push(Line {
-            aux: Some(value),
             ..Line::default()
         });
     }

@@ -11,6 +11,7 @@ use reqwest::{Response, StatusCode, Url, header};
 use serde::Deserialize;
 
 use super::{
+    config::null_as_default,
     digest::{Digest, Hasher},
     manifest::{ACCEPTED, MAX_MANIFEST_BYTES},
     reference::Reference,
@@ -34,14 +35,22 @@ pub(crate) struct RegistrySettings {
 /// Who asks a registry.
 #[derive(Clone, Default, Deserialize)]
 pub(crate) struct Credentials {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     username: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     password: String,
-    #[serde(default, rename = "identitytoken")]
+    #[serde(
+        default,
+        rename = "identitytoken",
+        deserialize_with = "null_as_default"
+    )]
     identity_token: String,
     /// The token of a registry itself, instead of all others.
-    #[serde(default, rename = "registrytoken")]
+    #[serde(
+        default,
+        rename = "registrytoken",
+        deserialize_with = "null_as_default"
+    )]
     registry_token: String,
 }
 
@@ -581,6 +590,9 @@ mod tests {
             assert_eq!(credentials.password, "pässwörd?>");
             assert!(!format!("{credentials:?}").contains("pässwörd"));
         }
+        let nulls = base64::engine::general_purpose::URL_SAFE
+            .encode(r#"{"username":"u","identitytoken":null}"#);
+        assert_eq!(Credentials::from_header(Some(&nulls)).username, "u");
         for nothing in [None, Some(""), Some("{}"), Some("e30="), Some("!!")] {
             assert!(Credentials::from_header(nothing).username.is_empty());
         }

@@ -20,8 +20,6 @@ pub(crate) struct ImageUse {
     pub(crate) container: String,
     /// The image's id.
     pub(crate) image: String,
-    /// The name it was created with.
-    pub(crate) reference: String,
     /// Whether it runs or is paused.
     pub(crate) running: bool,
 }

@@ -15,7 +15,7 @@ use super::{
     digest::Digest,
     manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST},
     reference::Reference,
-    store::{Image, ImageStore},
+    store::{Image, ImageRecord, ImageStore},
 };
 use crate::error::{EngineError, Result};
 
@@ -95,24 +95,7 @@ impl ImageStore {
             });
             let (mut descriptor, manifest) = match kept {
                 Some(kept) => kept,
-                None => {
-                    let manifest = Manifest {
-                        schema_version: 2,
-                        media_type: OCI_MANIFEST.into(),
-                        config: plain(OCI_CONFIG, record.id.clone(), config_size),
-                        layers: record
-                            .layers
-                            .iter()
-                            .map(|layer| layer.blob.clone())
-                            .collect(),
-                    };
-                    let bytes = serde_json::to_vec(&manifest)
-                        .map_err(EngineError::io("write", "manifest"))?;
-                    (
-                        plain(OCI_MANIFEST, Digest::of(&bytes), bytes.len() as u64),
-                        bytes,
-                    )
-                }
+                None => new_manifest(&record, config_size)?,
             };
             for layer in &record.layers {
                 archive.blob(self, &layer.blob.digest)?;
@@ -158,6 +141,23 @@ impl ImageStore {
             .finish()
             .map_err(EngineError::io("write", "archive"))
     }
+}
+
+/// A manifest for an image that came without one.
+fn new_manifest(record: &ImageRecord, config_size: u64) -> Result<(Descriptor, Vec<u8>)> {
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: OCI_MANIFEST.into(),
+        config: plain(OCI_CONFIG, record.id.clone(), config_size),
+        layers: record
+            .layers
+            .iter()
+            .map(|layer| layer.blob.clone())
+            .collect(),
+    };
+    let bytes = serde_json::to_vec(&manifest).map_err(EngineError::io("write", "manifest"))?;
+    let descriptor = plain(OCI_MANIFEST, Digest::of(&bytes), bytes.len() as u64);
+    Ok((descriptor, bytes))
 }
 
 struct Archive<W: Write> {

@@ -116,12 +116,12 @@ fn differs(here: &Stat, below: &Stat) -> bool {
         || (file_type(here) == FileType::RegularFile && content(here) != content(below))
 }
 
+/// Called with the path below the root and what is there.
+type Visit<'a> = dyn FnMut(&[u8], &Stat) -> Result<(), LayerError> + 'a;
+
 /// Visits everything in a tree that may change meanwhile; what vanishes on the way is passed over. Directories are
 /// opened by their path below the root, so few descriptors are needed; deeper than a path can be long is not visited.
-fn walk(
-    root: &Path,
-    visit: &mut dyn FnMut(&[u8], &Stat) -> Result<(), LayerError>,
-) -> Result<(), LayerError> {
+fn walk(root: &Path, visit: &mut Visit<'_>) -> Result<(), LayerError> {
     let top = RootFd::open(root).map_err(LayerError::path("open", root))?;
     let mut pending = vec![Vec::new()];
     while let Some(path) = pending.pop() {

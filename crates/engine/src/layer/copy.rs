@@ -125,7 +125,7 @@ impl Copy<'_> {
         }
         match kind {
             FileType::RegularFile => {
-                file(from, to, name).map_err(LayerError::io("copy", &shown))?
+                file(from, to, name).map_err(LayerError::io("copy", &shown))?;
             }
             FileType::Symlink => {
                 let target =

@@ -225,31 +225,34 @@ impl<R: Read> TarReader<R> {
     /// The pax 1.0 form: decimal numbers, one a line, at the start of the data, filled up to a block.
     fn sparse_map_in_data(&mut self) -> Result<Vec<Segment>, TarError> {
         let mut text = Vec::new();
-        let (mut wanted_lines, mut map) = (1, Vec::new());
-        loop {
-            let lines = text.iter().filter(|byte| **byte == b'\n').count();
-            if lines >= wanted_lines {
-                let numbers = pax::decimal_lines(&text)?;
-                let count = numbers.first().copied().unwrap_or(0);
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                if count > MAX_SEGMENTS {
-                    return Err(TarError::malformed("a sparse file has too many segments"));
-                }
-                wanted_lines = 1 + 2 * count;
-                if lines >= wanted_lines {
-                    for pair in numbers[1..wanted_lines].chunks_exact(2) {
-                        map.push(Segment {
-                            offset: pair[0],
-                            length: pair[1],
-                        });
-                    }
-                    return Ok(map);
-                }
-            }
+        let count = self.lines(&mut text, 1)?.first().copied().unwrap_or(0);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MAX_SEGMENTS {
+            return Err(TarError::malformed("a sparse file has too many segments"));
+        }
+        let numbers = self.lines(&mut text, 1 + 2 * count)?;
+        Ok(numbers
+            .get(1..=2 * count)
+            .unwrap_or_default()
+            .chunks_exact(2)
+            .map(|pair| Segment {
+                offset: pair[0],
+                length: pair[1],
+            })
+            .collect())
+    }
+
+    /// Reads blocks of data to the end of `text` until it has so many lines; their numbers.
+    fn lines(&mut self, text: &mut Vec<u8>, wanted: usize) -> Result<Vec<u64>, TarError> {
+        let line_ends = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() - 1;
+        let mut lines = line_ends(text);
+        while lines < wanted {
             let mut block = [0; BLOCK];
             self.read_exact(&mut block).map_err(TarError::Read)?;
+            lines += line_ends(&block);
             text.extend_from_slice(&block);
         }
+        pax::decimal_lines(text)
     }
 
     /// The data of an extended header or long name.
@@ -276,7 +279,7 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         };
         if block.iter().any(|byte| *byte != 0) {
-            return Header::checked(block).map(Some);
+            return Header::checked(&block).map(Some);
         }
         // Two blocks of zeros end an archive; GNU tar also takes one before the end of the file.
         self.finished = true;

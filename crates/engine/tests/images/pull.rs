@@ -280,7 +280,7 @@ async fn kernel_a_registry_that_lies_leaves_nothing_visible() {
                     .blobs
                     .get_mut(&digest(&image.layer))
                     .unwrap()
-                    .push(0)
+                    .push(0);
             },
             "is longer than",
         ),
@@ -291,7 +291,7 @@ async fn kernel_a_registry_that_lies_leaves_nothing_visible() {
                     .blobs
                     .get_mut(&digest(&image.layer))
                     .unwrap()
-                    .truncate(20_000)
+                    .truncate(20_000);
             },
             "cut short",
         ),

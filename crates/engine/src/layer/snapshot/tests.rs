@@ -43,7 +43,7 @@ fn image(layers: Vec<Digest>) -> Image {
 struct Fixture {
     dir: tempfile::TempDir,
     layers: Arc<LayerStore>,
-    _pins: Vec<Pins>,
+    pins: Vec<Pins>,
     image: Image,
 }
 
@@ -71,7 +71,7 @@ fn fixture() -> Fixture {
     Fixture {
         dir,
         layers,
-        _pins: vec![low.1, middle.1],
+        pins: vec![low.1, middle.1],
         image,
     }
 }
@@ -153,7 +153,7 @@ fn kernel_snapshots_survive_and_hold_their_layers() {
         snapshots.prepare("c2", &fixture.image).unwrap();
     }
     fs::create_dir_all(fixture.dir.path().join("snapshots/.staging-c3/upper")).unwrap();
-    fixture._pins.clear();
+    fixture.pins.clear();
     let snapshots = open(&fixture, Driver::Overlay);
     assert_eq!(snapshots.used_layers().len(), 2);
     assert_eq!(fixture.layers.collect(&snapshots.used_layers()), 0);

@@ -44,7 +44,7 @@ fn kernel_a_layer_is_added_once_in_any_compression() {
 fn kernel_wrong_or_damaged_content_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = LayerStore::open(dir.path().join("layers")).unwrap();
-    let plain = archive("file", &[7; 100_000]);
+    let plain = archive("file", &vec![7; 100_000]);
     let wrong = store
         .add(plain.as_slice(), Some(&Digest::of(b"other")))
         .unwrap_err();

@@ -9,8 +9,8 @@ pub(super) const BLOCK: usize = 512;
 pub(super) struct Header([u8; BLOCK]);
 
 impl Header {
-    pub(super) fn checked(block: [u8; BLOCK]) -> Result<Self, TarError> {
-        let header = Self(block);
+    pub(super) fn checked(block: &[u8; BLOCK]) -> Result<Self, TarError> {
+        let header = Self(*block);
         let written = header.number(148, 8, "checksum")?;
         let (mut unsigned, mut signed) = (0_u64, 0_i64);
         for (index, byte) in header.0.iter().enumerate() {

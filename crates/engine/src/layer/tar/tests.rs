@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn any_pax_header_is_refused_or_read_without_panic(text in "([0-9]{1,3} [a-zA-Z.]{0,20}=[0-9,.\\-]{0,20}\n){0,4}") {
         if let Ok(records) = PaxRecords::parse(text.as_bytes()) {
-            let _ = (records.mtime(), records.sparse_map(), records.sparse_size(), records.path());
+            let _read = (records.mtime(), records.sparse_map(), records.sparse_size(), records.path());
         }
     }
 }
