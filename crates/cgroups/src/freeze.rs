@@ -54,7 +54,7 @@ impl Cgroup {
     }
 
     /// Kills every process in it and below, frozen or not, and waits until they have ended (a zombie that its parent has not
-    /// yet reaped counts as ended on v2, not on v1).
+    /// yet reaped has).
     ///
     /// # Errors
     /// [`Error::Busy`] if some are left after `patience`.
