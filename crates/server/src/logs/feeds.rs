@@ -222,6 +222,14 @@ impl Drop for LogFeed {
     }
 }
 
+#[cfg(test)]
+impl LogFeed {
+    /// Text kept for all readers of this log.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.log.lock().ring.bytes_after(0)
+    }
+}
+
 impl Feed for LogFeed {
     fn poll(&mut self, _now: Instant) -> Option<Frame> {
         let log = self.log.clone();

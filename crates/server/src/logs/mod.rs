@@ -11,3 +11,6 @@ pub(crate) use cursor::BadCursor;
 pub(crate) use feeds::CREDIT_BYTES;
 pub use feeds::Feeds;
 pub(crate) use page::{BadTime, Filter, download, page};
+
+#[cfg(test)]
+mod tests;
