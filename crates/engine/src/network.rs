@@ -8,14 +8,16 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `networks` | all networks: create, find, show, remove |
-//! | `sandboxes` | what a container gets as it starts and gives back as it ends; recovery |
+//! | `sandboxes`, `wiring`, `publishing` | what a container gets as it starts and gives back as it ends |
+//! | `attach`, `recovery` | joining and leaving networks while it runs; finding it again after a restart |
 //! | `record`, `sandbox`, `port` | a network as it is kept; what a container asks for and gets; published ports |
-//! | `subnet`, `ipam`, `mac` | addresses |
+//! | `subnet`, `ipam`, `lease`, `mac` | addresses |
 //! | `netlink`, `link` | links, addresses and routes in the kernel |
 //! | `firewall`, `elements`, `forward_policy` | translation and isolation |
 //! | `dns`, `resolv_conf` | names |
 //! | `maintenance` | what is put right while the engine runs |
 
+mod attach;
 mod dns;
 mod elements;
 mod firewall;
@@ -23,17 +25,21 @@ mod forward_policy;
 mod ipam;
 #[cfg(test)]
 mod kernel_tests;
+mod lease;
 mod link;
 mod mac;
 mod maintenance;
 mod netlink;
 mod networks;
 mod port;
+mod publishing;
 mod record;
+mod recovery;
 mod resolv_conf;
 mod sandbox;
 mod sandboxes;
 mod subnet;
+mod wiring;
 
 pub(crate) use mac::MacAddress;
 pub(crate) use networks::{NetworkSummary, Networks};

@@ -22,6 +22,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::events::EventBus;
 use crate::filters::Filters;
+use crate::programs::Program;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long something that must not arrive is waited for.
@@ -612,9 +613,7 @@ fn kernel_removed_table_and_bridge_are_put_back() {
         request.ports = vec![publish(None, None, Protocol::Tcp)];
         let web = networks.prepare_sandbox(&request).unwrap();
         serve(&web);
-        crate::programs::Program::Nft
-            .run(&["flush", "ruleset"], "")
-            .unwrap();
+        Program::Nft.run(&["flush", "ruleset"], "").unwrap();
         networks.verify().unwrap();
         assert!(reaches(Ipv4Addr::LOCALHOST, web.ports[0].host_port));
         networks.release(&web.container_id).unwrap();
@@ -648,6 +647,80 @@ fn kernel_host_and_none_have_no_links() {
         );
         networks.release(&host.container_id).unwrap();
         networks.release(&none.container_id).unwrap();
+        networks.close().unwrap();
+    });
+}
+
+#[test]
+fn kernel_packets_pass_a_policy_of_others_that_drops() {
+    if Program::IptablesNft.find().is_none() {
+        eprintln!("skipped: iptables-nft is not installed");
+        return;
+    }
+    let forward = |arguments: &[&str]| Program::IptablesNft.run(arguments, "").unwrap();
+    on_a_host(|dir| {
+        let (ours, theirs) = (open(dir, "a"), open(dir, "b"));
+        let mut request = container(1, "web", &["bridge"]);
+        request.ports = vec![publish(None, None, Protocol::Tcp)];
+        let web = ours.prepare_sandbox(&request).unwrap();
+        serve(&web);
+        let client = theirs
+            .prepare_sandbox(&container(2, "client", &["bridge"]))
+            .unwrap();
+        let gateway = client.endpoints[0].ipv4.unwrap().gateway.unwrap();
+        let port = web.ports[0].host_port;
+        forward(&["-P", "FORWARD", "DROP"]);
+        assert!(inside(&client, || stays_out_of_reach(gateway, port)));
+        ours.verify().unwrap();
+        ours.verify().unwrap();
+        theirs.verify().unwrap();
+        assert!(inside(&client, || reaches(gateway, port)));
+        assert!(inside(&client, || stays_out_of_reach(address(&web), 80)));
+        ours.release(&web.container_id).unwrap();
+        theirs.release(&client.container_id).unwrap();
+        ours.close().unwrap();
+        theirs.close().unwrap();
+        assert_eq!(forward(&["-S", "FORWARD"]), "-P FORWARD DROP\n");
+    });
+}
+
+/// What the network of a start costs; run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn kernel_cost_of_a_sandbox() {
+    on_a_host(|dir| {
+        let networks = open(dir, "a");
+        networks.create(named("front")).unwrap();
+        let port = || vec![publish(None, None, Protocol::Tcp)];
+        for (kind, network, ports) in [
+            ("none", "none", Vec::new()),
+            ("bridge", "bridge", Vec::new()),
+            ("bridge, one port", "bridge", port()),
+            ("user-defined with DNS", "front", Vec::new()),
+        ] {
+            let mut made = Vec::new();
+            let mut released = Vec::new();
+            for number in 0..60 {
+                let mut request = container(number + 1, "c", &[network]);
+                request.ports.clone_from(&ports);
+                let start = Instant::now();
+                networks.prepare_sandbox(&request).unwrap();
+                made.push(start.elapsed());
+                let start = Instant::now();
+                networks.release(&request.container_id).unwrap();
+                released.push(start.elapsed());
+            }
+            made.sort();
+            released.sort();
+            eprintln!(
+                "{kind}: prepare min {:?} median {:?} p95 {:?}; release median {:?}",
+                made[0],
+                made[made.len() / 2],
+                made[made.len() * 95 / 100],
+                released[released.len() / 2]
+            );
+        }
+        networks.remove("front").unwrap();
         networks.close().unwrap();
     });
 }

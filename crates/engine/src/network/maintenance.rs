@@ -1,10 +1,12 @@
 //! What is put right while the engine runs: rules that other programs remove or set against us, links that do not go
 //! away with their container. Nothing wakes up while nothing happens.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +14,10 @@ use super::elements;
 use super::networks::Networks;
 use crate::blocking;
 
-/// `NFNLGRP_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h: every change of nftables rules is told here.
-const CHANGES_OF_RULES: u32 = 7;
+/// The group `NFNLGRP_NFTABLES` (7), include/uapi/linux/netfilter/nfnetlink.h: every change of nftables rules is told here.
+const CHANGES_OF_RULES: u32 = 1 << (7 - 1);
+/// Larger announcements are cut, which loses no more than names of tables at their end.
+const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// Other programs change many rules at once; they are looked at when that is over.
 const RULES_PAUSE: Duration = Duration::from_millis(300);
 /// The kernel takes links away within this time when nothing holds them.
@@ -61,17 +65,24 @@ impl Networks {
     }
 
     /// Waits until another program has changed rules.
-    async fn next_foreign_change(&self, socket: &AsyncFd<Socket>) -> std::io::Result<()> {
+    async fn next_foreign_change(&self, socket: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
+        let mut buffer = vec![0; MAX_PACKET_BYTES];
         loop {
             let mut ready = socket.readable().await?;
-            match ready.try_io(|socket| socket.get_ref().recv_from_full()) {
-                Ok(Ok((packet, _)))
-                    if !elements::concerns_others(&packet, self.firewall.table()) => {}
-                // ENOBUFS: there was more than the socket holds.
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error))
-                    if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) =>
-                {
+            let received = ready.try_io(|socket| {
+                let (length, _) =
+                    rustix::net::recv(socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+                Ok(length)
+            });
+            match received {
+                Ok(Ok(length)) => {
+                    let packet = buffer.get(..length).unwrap_or_default();
+                    if elements::concerns_others(packet, self.firewall.table()) {
+                        return Ok(());
+                    }
+                }
+                // There was more than the socket holds.
+                Ok(Err(error)) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
                     return Ok(());
                 }
                 Ok(Err(error)) => return Err(error),
@@ -81,10 +92,22 @@ impl Networks {
     }
 }
 
-fn subscribe() -> std::io::Result<AsyncFd<Socket>> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind(&SocketAddr::new(0, 0))?;
-    socket.add_membership(CHANGES_OF_RULES)?;
-    socket.set_non_blocking(true)?;
+fn subscribe() -> std::io::Result<AsyncFd<OwnedFd>> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netlink, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        flags,
+        Some(netlink::NETFILTER),
+    )?;
+    bind(
+        &socket,
+        &netlink::SocketAddrNetlink::new(0, CHANGES_OF_RULES),
+    )?;
+    #[expect(
+        deprecated,
+        reason = "the newer call is unsafe: it asks for a descriptor that stays open, which an OwnedFd does"
+    )]
     AsyncFd::new(socket)
 }

@@ -395,11 +395,7 @@ fn check_subnet(config: IpamConfig) -> Result<Option<SubnetRecord>> {
 
 /// The lowest address of the range that is not the subnet's network address.
 pub(super) fn first_usable(range: Subnet, subnet: Subnet) -> Result<IpAddr> {
-    let first = if range.address() == subnet.address() {
-        1
-    } else {
-        0
-    };
+    let first = u128::from(range.address() == subnet.address());
     range.address_at(first).ok_or_else(|| {
         EngineError::Invalid(format!(
             "invalid subnet {subnet}: it has no address for a gateway"

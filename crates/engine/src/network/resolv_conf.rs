@@ -1,5 +1,6 @@
 //! The files by which a container's C library finds names: `resolv.conf` and `hosts`.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::dns::RESOLVER_ADDRESS;
@@ -104,13 +105,13 @@ impl ResolvConf {
     fn write(&self) -> String {
         let mut text = String::new();
         for server in &self.servers {
-            text.push_str(&format!("nameserver {server}\n"));
+            writeln!(text, "nameserver {server}").ok();
         }
         if !self.search.is_empty() {
-            text.push_str(&format!("search {}\n", self.search.join(" ")));
+            writeln!(text, "search {}", self.search.join(" ")).ok();
         }
         if !self.options.is_empty() {
-            text.push_str(&format!("options {}\n", self.options.join(" ")));
+            writeln!(text, "options {}", self.options.join(" ")).ok();
         }
         text
     }
@@ -166,13 +167,13 @@ impl Networks {
                 text => text.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
             };
             let address = address.filter(|_| is_name).ok_or_else(invalid)?;
-            text.push_str(&format!("{address}\t{name}\n"));
+            writeln!(text, "{address}\t{name}").ok();
         }
         for endpoint in &sandbox.endpoints {
             let ipv4 = endpoint.ipv4.map(|ipv4| IpAddr::V4(ipv4.address));
             let ipv6 = endpoint.ipv6.map(|ipv6| IpAddr::V6(ipv6.address));
             for address in ipv4.into_iter().chain(ipv6) {
-                text.push_str(&format!("{address}\t{}\n", hosts_names(&sandbox.hostname)));
+                writeln!(text, "{address}\t{}", hosts_names(&sandbox.hostname)).ok();
             }
         }
         Ok(text)

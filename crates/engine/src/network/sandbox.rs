@@ -123,6 +123,10 @@ pub(crate) struct Endpoint {
 
 /// An address with its subnet's prefix length and gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "an address is what it is called everywhere else"
+)]
 pub(crate) struct Address<T> {
     /// The address.
     pub(crate) address: T,

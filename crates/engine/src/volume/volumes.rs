@@ -133,12 +133,11 @@ impl Volumes {
     /// As [`Self::create`].
     pub(crate) fn ensure(&self, request: &VolumeRequest) -> Result<String> {
         let mut labels = request.labels.clone();
-        let name = match &request.name {
-            Some(name) => check_name(name)?.to_owned(),
-            None => {
-                labels.insert(ANONYMOUS_LABEL.to_owned(), String::new());
-                id::generate()?
-            }
+        let name = if let Some(name) = &request.name {
+            check_name(name)?.to_owned()
+        } else {
+            labels.insert(ANONYMOUS_LABEL.to_owned(), String::new());
+            id::generate()?
         };
         let options: BTreeMap<_, _> = request.options.clone().into_iter().collect();
         MountSpec::parse(&options).map_err(|error| match error {
