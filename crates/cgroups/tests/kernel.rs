@@ -292,6 +292,8 @@ fn kernel_figures_rise_and_end_with_the_cgroup() {
     let Some(own) = Own::new() else { return };
     let mut reader = StatsReader::open(&own.cgroup, Detail::Live);
     assert!(reader.open_files() >= 5);
+    let mut sparing = StatsReader::open_sparingly(&own.cgroup, Detail::Live);
+    assert_eq!(sparing.open_files(), 0);
     let before = reader.read().unwrap();
     // Memory that was charged before it moved here stays where it was: it takes some more.
     let mut child = own.shell(
@@ -303,6 +305,10 @@ fn kernel_figures_rise_and_end_with_the_cgroup() {
             && now.pids.current > before.pids.current
             && now.memory.usage_bytes > Some(1 << 20)
     });
+    assert_eq!(
+        sparing.read().unwrap().pids.limit,
+        reader.read().unwrap().pids.limit
+    );
     let full = own.cgroup.stats().unwrap();
     assert!(full.memory.usage_bytes.unwrap() > 0);
     assert!(full.memory.stat.len() > 10);
@@ -311,6 +317,7 @@ fn kernel_figures_rise_and_end_with_the_cgroup() {
     child.wait().unwrap();
     own.cgroup.remove(PATIENCE).unwrap();
     assert!(reader.read().is_err());
+    assert!(sparing.read().is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The files of a cgroup's figures, kept open and read again with one `pread` each.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::Stats;
 use super::values::{Source, take};
 use crate::layout::Controller;
-use crate::{Cgroup, Error};
+use crate::{Cgroup, Error, file};
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,15 @@ pub enum Detail {
 pub struct StatsReader {
     path: String,
     detail: Detail,
-    files: Vec<(Source, OwnedFd)>,
+    files: Vec<(Source, Handle)>,
     buffer: Vec<u8>,
+}
+
+/// A file that is kept open, or opened for each reading.
+#[derive(Debug)]
+enum Handle {
+    Open(OwnedFd),
+    Path(PathBuf),
 }
 
 /// Controller (`None`: v2's core), source, file, only with [`Detail::Full`].
@@ -161,8 +168,18 @@ const V2: &[Known] = &[
 ];
 
 impl StatsReader {
-    /// Opens what there is; a file that is not there leaves its figures out.
+    /// Opens what there is; a file that is not there leaves its figures out. When the process may open no more files, the
+    /// rest is opened anew for each reading.
     pub fn open(cgroup: &Cgroup, detail: Detail) -> Self {
+        Self::new(cgroup, detail, true)
+    }
+
+    /// As [`StatsReader::open`] without keeping any file open: a reading costs more than twice as much.
+    pub fn open_sparingly(cgroup: &Cgroup, detail: Detail) -> Self {
+        Self::new(cgroup, detail, false)
+    }
+
+    fn new(cgroup: &Cgroup, detail: Detail, keep: bool) -> Self {
         let mut files = Vec::with_capacity(12);
         for (known, v2) in [(V1, false), (V2, true)] {
             for (controller, source, name, full) in known {
@@ -176,11 +193,21 @@ impl StatsReader {
                         .map(|directory| directory.path.as_path()),
                     None => cgroup.v2_directory(),
                 };
-                files.extend(
-                    directory
-                        .and_then(|path| open(path, name))
-                        .map(|fd| (*source, fd)),
-                );
+                let Some(path) = directory.map(|path| path.join(name)) else {
+                    continue;
+                };
+                let handle = if keep {
+                    match open(&path) {
+                        Ok(file) => Handle::Open(file),
+                        Err(Errno::MFILE | Errno::NFILE) => Handle::Path(path),
+                        Err(_) => continue,
+                    }
+                } else if file::exists(&path) {
+                    Handle::Path(path)
+                } else {
+                    continue;
+                };
+                files.push((*source, handle));
             }
         }
         Self {
@@ -193,7 +220,10 @@ impl StatsReader {
 
     /// How many files are kept open.
     pub fn open_files(&self) -> usize {
-        self.files.len()
+        self.files
+            .iter()
+            .filter(|(_, handle)| matches!(handle, Handle::Open(_)))
+            .count()
     }
 
     /// The figures now, one `pread` a file.
@@ -203,10 +233,16 @@ impl StatsReader {
     pub fn read(&mut self) -> Result<Stats, Error> {
         let mut stats = Stats::default();
         let mut gone = self.files.is_empty();
-        for (source, file) in &self.files {
-            match read_again(file, &mut self.buffer) {
+        for (source, handle) in &self.files {
+            let content = match handle {
+                Handle::Open(file) => read_again(file, &mut self.buffer),
+                Handle::Path(path) => {
+                    open(path).and_then(|file| read_again(&file, &mut self.buffer))
+                }
+            };
+            match content {
                 Ok(content) => take(&mut stats, *source, content, self.detail == Detail::Full),
-                Err(Errno::NODEV) => gone = true,
+                Err(Errno::NODEV | Errno::NOENT) => gone = true,
                 // One figure less: pressure answers so when it is switched off.
                 Err(_) => {}
             }
@@ -220,13 +256,8 @@ impl StatsReader {
     }
 }
 
-fn open(directory: &Path, name: &str) -> Option<OwnedFd> {
-    rustix::fs::open(
-        directory.join(name),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .ok()
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// The file from its start. The kernel gives the whole of such a file in one read if there is room.

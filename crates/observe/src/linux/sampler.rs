@@ -2,6 +2,7 @@
 //!
 //! A container costs one `pread` for each of about nine files in each sample, and as many descriptors. Its cgroup is looked up
 //! from its first process, so containers of any engine can be watched. Reading never blocks and never asks an engine.
+//! At most half of the descriptors that the process may have are taken; the files of further containers are opened for each sample.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,6 +20,8 @@ use crate::{Figures, ObserveError};
 pub struct Sampler {
     layout: Layout,
     host_network: Option<u64>,
+    /// How many files may be kept open.
+    most_open_files: usize,
     watched: HashMap<String, Watched>,
     buffer: Vec<u8>,
 }
@@ -27,9 +30,18 @@ pub struct Sampler {
 struct Watched {
     pid: u32,
     reader: StatsReader,
-    /// `None` when the container shares the host's network or its file cannot be read.
-    network: Option<File>,
+    network: Network,
     shares_host_network: bool,
+}
+
+/// The counters of the container's interfaces.
+#[derive(Debug)]
+enum Network {
+    Open(File),
+    /// Opened for each sample, by the number of the first process.
+    Sparing,
+    /// The container shares the host's, or they may not be read.
+    None,
 }
 
 impl Sampler {
@@ -47,6 +59,7 @@ impl Sampler {
             host_network: proc::namespace_inode("1", "net")
                 .or_else(|_denied| proc::namespace_inode("self", "net"))
                 .ok(),
+            most_open_files: most_open_files(),
             watched: HashMap::new(),
             buffer: vec![0; 4096],
         })
@@ -80,14 +93,21 @@ impl Sampler {
         }
         let network_inode = proc::namespace_inode(&pid.to_string(), "net").ok();
         let shares_host_network = network_inode.is_some() && network_inode == self.host_network;
+        let sparing = self.open_files() >= self.most_open_files;
         let network = if shares_host_network {
-            None
+            Network::None
+        } else if sparing {
+            Network::Sparing
         } else {
-            File::open(proc::path(pid, "net/dev")).ok()
+            File::open(proc::path(pid, "net/dev")).map_or(Network::None, Network::Open)
         };
         let watched = Watched {
             pid,
-            reader: StatsReader::open(&cgroup, Detail::Live),
+            reader: if sparing {
+                StatsReader::open_sparingly(&cgroup, Detail::Live)
+            } else {
+                StatsReader::open(&cgroup, Detail::Live)
+            },
             network,
             shares_host_network,
         };
@@ -98,6 +118,16 @@ impl Sampler {
     /// Stops to watch; its files are closed.
     pub fn forget(&mut self, key: &str) {
         self.watched.remove(key);
+    }
+
+    fn open_files(&self) -> usize {
+        self.watched
+            .values()
+            .map(|watched| {
+                watched.reader.open_files()
+                    + usize::from(matches!(watched.network, Network::Open(_)))
+            })
+            .sum()
     }
 
     /// How many containers are watched.
@@ -156,11 +186,24 @@ impl Watched {
             shares_host_network: self.shares_host_network,
             ..of_stats(&stats)
         };
-        if let Some(network) = &self.network {
-            figures.interfaces = read_interfaces(network, buffer);
-        }
+        figures.interfaces = match &self.network {
+            Network::Open(file) => read_interfaces(file, buffer),
+            // Its cgroup was just read, so the container is still there, and with it its first process.
+            Network::Sparing => File::open(proc::path(self.pid, "net/dev"))
+                .map(|file| read_interfaces(&file, buffer))
+                .unwrap_or_default(),
+            Network::None => Vec::new(),
+        };
         Ok(figures)
     }
+}
+
+/// Half of what the process may have open; the other half is for those who look at the figures.
+fn most_open_files() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }) / 2
 }
 
 fn of_stats(stats: &Stats) -> Figures {
