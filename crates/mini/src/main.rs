@@ -1,3 +1,7 @@
 //! The `mini` OCI runtime.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(mini::cli::run(std::env::args_os().skip(1)))
+}

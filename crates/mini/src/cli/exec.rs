@@ -1,0 +1,161 @@
+//! `exec`.
+
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use crate::cli::arguments::{Arguments, Globals};
+use crate::cli::create::send_terminal;
+use crate::cli::write_pid_file;
+use crate::container::Bundle;
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::exec::{join, namespaces_to_join};
+use crate::process::finish::Stdio;
+use crate::process::join::JoinPlan;
+use crate::spec::Process;
+use crate::state::{Status, Store, start_ticks};
+use crate::validate::validate_process;
+
+#[derive(Debug, Default)]
+struct Flags {
+    process: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+    cwd: Option<String>,
+    env: Vec<String>,
+    user: Option<String>,
+    capabilities: Vec<String>,
+    tty: bool,
+    detach: bool,
+    no_new_privileges: bool,
+}
+
+pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
+    let mut flags = Flags::default();
+    let command = arguments.flags_then_command(|flag, arguments| {
+        match flag {
+            "--process" | "-p" => flags.process = Some(arguments.path()?),
+            "--console-socket" => flags.console_socket = Some(arguments.path()?),
+            "--pid-file" => flags.pid_file = Some(arguments.path()?),
+            "--cwd" => flags.cwd = Some(arguments.text()?),
+            "--env" | "-e" => flags.env.push(arguments.text()?),
+            "--user" | "-u" => flags.user = Some(arguments.text()?),
+            "--cap" | "-c" => flags.capabilities.push(arguments.text()?),
+            "--tty" | "-t" => flags.tty = true,
+            "--detach" | "-d" => flags.detach = true,
+            "--no-new-privs" => flags.no_new_privileges = true,
+            _ => return Err(arguments.unknown(flag)),
+        }
+        Ok(())
+    })?;
+    let id = arguments.id()?;
+    let store = Store::of(&globals.root, &id)?;
+    let state = store.read()?;
+    let wrong = |word: &str| {
+        Error::new(
+            ErrorKind::WrongState,
+            format!("cannot exec in a {word} container"),
+        )
+    };
+    match store.status(&state) {
+        Status::Stopped => return Err(wrong("stopped")),
+        Status::Paused => return Err(wrong("paused")),
+        Status::Created | Status::Running => {}
+    }
+    let bundle = Bundle::read(&state.bundle)?;
+    let process = process(&flags, command, &bundle)?;
+    let linux = bundle
+        .spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    let pid = Pid::from_raw(state.pid).ok_or_else(|| wrong("stopped"))?;
+    let init = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| wrong("stopped"))?;
+    if start_ticks(state.pid) != Some(state.start_ticks) {
+        return Err(wrong("stopped"));
+    }
+    let plan = JoinPlan {
+        id: &id,
+        process: &process,
+        seccomp: linux.seccomp.as_ref(),
+        init: init.as_fd(),
+        namespaces: namespaces_to_join(linux),
+        stdio: if process.terminal {
+            Stdio::Terminal
+        } else {
+            Stdio::Inherited
+        },
+        console_size: None,
+    };
+    if process.terminal && flags.console_socket.is_none() {
+        return Err(Error::unsupported(
+            "a terminal is not offered without --console-socket",
+        ));
+    }
+    let spawned = join(plan, &state.cgroup()?)?;
+    if let (Some(path), Some(master)) = (&flags.console_socket, &spawned.terminal) {
+        send_terminal(path, master)?;
+    }
+    write_pid_file(flags.pid_file.as_deref(), spawned.pid)?;
+    if flags.detach {
+        return Ok(0);
+    }
+    loop {
+        match waitid(WaitId::PidFd(spawned.pidfd.as_fd()), WaitIdOptions::EXITED) {
+            Ok(Some(status)) => {
+                let code = status
+                    .exit_status()
+                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+                    .unwrap_or(255);
+                return Ok(u8::try_from(code).unwrap_or(255));
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::sys("wait for", "the program", errno)),
+        }
+    }
+}
+
+/// The process: of `--process`, or the container's own with what the flags change.
+fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Process> {
+    let mut process = if let Some(path) = &flags.process {
+        let json =
+            std::fs::read(path).map_err(|error| Error::sys("read", path.display(), error))?;
+        serde_json::from_slice(&json)
+            .map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))?
+    } else {
+        let mut process = bundle
+            .spec
+            .process()
+            .cloned()
+            .ok_or_else(|| Error::invalid("process is missing"))?;
+        process.args = command;
+        process.terminal = flags.tty;
+        process
+    };
+    if let Some(cwd) = &flags.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    process.env.extend(flags.env.iter().cloned());
+    if let Some(user) = &flags.user {
+        let number = |text: &str| {
+            text.parse()
+                .map_err(|_| Error::invalid(format!("--user {user:?} is not UID[:GID]")))
+        };
+        let (uid, gid) = user
+            .split_once(':')
+            .map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
+        process.user.uid = number(uid)?;
+        if let Some(gid) = gid {
+            process.user.gid = number(gid)?;
+        }
+    }
+    if let Some(sets) = &mut process.capabilities {
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            set.extend(flags.capabilities.iter().cloned());
+        }
+    }
+    process.no_new_privileges |= flags.no_new_privileges;
+    validate_process(&process)?;
+    Ok(process)
+}

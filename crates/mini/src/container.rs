@@ -1,0 +1,165 @@
+//! A container as a whole: bundle and spec, cgroup, first process.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cgroups::{Cgroup, Layout};
+use shim_protocol::ConsoleSize;
+
+use crate::error::{Error, Result};
+use crate::hooks::{self, StateForHook};
+use crate::limits;
+use crate::process::finish::Stdio;
+use crate::process::init::InitPlan;
+use crate::process::spawn::{self, Spawned, rootfs_path};
+use crate::rootfs::mounts::CgroupView;
+use crate::spec::Spec;
+use crate::trace::Trace;
+use crate::validate::validate;
+
+/// How long a cgroup may stay busy after its last process was killed.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A bundle that was read and found to be valid.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its directory, absolute.
+    pub directory: PathBuf,
+    /// Its `config.json`.
+    pub spec: Spec,
+}
+
+impl Bundle {
+    /// Reads and checks a bundle.
+    ///
+    /// # Errors
+    /// `Sys` when it cannot be read, `Invalid` and `Unsupported` for what is in it.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let directory = std::fs::canonicalize(directory)
+            .map_err(|error| Error::sys("open the bundle", directory.display(), error))?;
+        let path = directory.join("config.json");
+        let json =
+            std::fs::read(&path).map_err(|error| Error::sys("read", path.display(), error))?;
+        let spec: Spec = serde_json::from_slice(&json)
+            .map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))?;
+        validate(&spec)?;
+        Ok(Self { directory, spec })
+    }
+
+    /// The path of the container's cgroup, in every hierarchy.
+    pub fn cgroup_path(&self, id: &str) -> String {
+        match self
+            .spec
+            .linux
+            .as_ref()
+            .map(|linux| linux.cgroups_path.as_str())
+        {
+            None | Some("") => format!("/mini/{id}"),
+            Some(path) if path.starts_with('/') => path.to_owned(),
+            Some(path) => format!("/mini/{path}"),
+        }
+    }
+}
+
+/// What a container's first process is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// Its bundle.
+    pub bundle: &'a Bundle,
+    /// Its standard streams.
+    pub stdio: Stdio<'a>,
+    /// Size of its terminal; without one the spec's.
+    pub console_size: Option<ConsoleSize>,
+    /// The fifo at which it waits for `start`.
+    pub gate: Option<BorrowedFd<'a>>,
+    /// Record each step.
+    pub trace: bool,
+}
+
+/// Makes the cgroup and the first process. On an error everything is as before.
+///
+/// # Errors
+/// That of the step, with its name.
+pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
+    let Start { id, bundle, .. } = start;
+    let spec = &bundle.spec;
+    let linux = spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    let mut trace = Trace::new(start.trace);
+    let resources = linux.resources.clone().unwrap_or_default();
+    let wanted = limits::limits(&resources)?;
+    let devices = limits::device_rules(&resources.devices)?;
+    let layout = Layout::detect()?;
+    let path = bundle.cgroup_path(id);
+    let cgroup = trace.step(
+        "cgroup_create",
+        || path.clone(),
+        || Ok(Cgroup::create(&layout, &path)?),
+    )?;
+    let views = views(&layout, &cgroup);
+    let rootfs = rootfs_path(spec, &bundle.directory);
+    let console_size = start.console_size.or_else(|| {
+        let size = spec.process()?.console_size?;
+        Some(ConsoleSize {
+            height: size.height,
+            width: size.width,
+        })
+    });
+    let plan = InitPlan {
+        id,
+        spec,
+        bundle: &bundle.directory,
+        rootfs: &rootfs,
+        cgroups: &views,
+        stdio: start.stdio,
+        console_size,
+        gate: start.gate,
+        // The one that `create` makes outlives it.
+        die_with_parent: start.gate.is_none(),
+    };
+    // Limits before the process is moved: they hold from its first step on.
+    let place = |pid: i32| {
+        cgroup.apply(&wanted)?;
+        cgroup.set_devices(&devices)?;
+        cgroup.add_cloned_process(pid.cast_unsigned())?;
+        Ok(())
+    };
+    let run_hooks = |pid: i32| match &spec.hooks {
+        None => Ok(()),
+        Some(hooks) => {
+            let state = StateForHook::new(id, &bundle.directory, "creating", Some(pid), spec);
+            hooks::run_all(&hooks.prestart, &state)?;
+            hooks::run_all(&hooks.create_runtime, &state)
+        }
+    };
+    match spawn::spawn(plan, &cgroup, place, run_hooks, trace) {
+        Ok(spawned) => Ok((cgroup, spawned)),
+        Err(error) => {
+            // The first error is the one that matters.
+            drop(cgroup.remove(PATIENCE));
+            Err(error)
+        }
+    }
+}
+
+fn views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
+    let only_v2 = cgroup.is_v2_only();
+    layout
+        .hierarchies()
+        .iter()
+        .map(|hierarchy| CgroupView {
+            name: (!only_v2).then(|| {
+                hierarchy.mount_point.file_name().map_or_else(
+                    || "unified".into(),
+                    |name| name.to_string_lossy().into_owned(),
+                )
+            }),
+            directory: hierarchy.directory(cgroup.path()),
+        })
+        .collect()
+}

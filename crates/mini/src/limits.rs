@@ -1,0 +1,157 @@
+//! From `linux.resources` of the runtime-spec to limits of a cgroup.
+
+use cgroups::resources::{DeviceRate, HugepageLimit, Resources as Limits};
+use cgroups::{DeviceAccess as Access, DeviceRule, DeviceType};
+
+use crate::error::{Error, Result};
+use crate::spec_resources::{DeviceAccess, Resources, ThrottleDevice};
+
+/// Returns the limits that a spec asks for.
+///
+/// # Errors
+/// `Unsupported` for kernel memory and leaf weights, which no kernel has any more.
+pub fn limits(resources: &Resources) -> Result<Limits> {
+    let mut limits = Limits {
+        unified: resources.unified.clone(),
+        ..Limits::default()
+    };
+    if let Some(memory) = &resources.memory {
+        limits.memory.limit_bytes = memory.limit;
+        limits.memory.reservation_bytes = memory.reservation;
+        limits.memory.limit_with_swap_bytes = memory.swap;
+        limits.memory.kernel_tcp_bytes = memory.kernel_tcp;
+        limits.memory.swappiness = memory.swappiness;
+        limits.memory.disable_oom_killer = memory.disable_oom_killer;
+        limits.memory.check_before_update = memory.check_before_update.unwrap_or_default();
+    }
+    if let Some(cpu) = &resources.cpu {
+        let list = |text: &String| (!text.is_empty()).then(|| text.clone());
+        limits.cpu.shares = cpu.shares.filter(|shares| *shares != 0);
+        limits.cpu.quota_us = cpu.quota.filter(|quota| *quota != 0);
+        limits.cpu.period_us = cpu.period.filter(|period| *period != 0);
+        limits.cpu.burst_us = cpu.burst;
+        limits.cpu.realtime_runtime_us = cpu.realtime_runtime;
+        limits.cpu.realtime_period_us = cpu.realtime_period;
+        limits.cpu.cpus = list(&cpu.cpus);
+        limits.cpu.mems = list(&cpu.mems);
+        limits.cpu.idle = cpu.idle;
+    }
+    limits.pids = resources
+        .pids
+        .as_ref()
+        .and_then(|pids| pids.limit)
+        .filter(|limit| *limit != 0);
+    if let Some(io) = &resources.block_io {
+        if io.leaf_weight.is_some()
+            || io
+                .weight_device
+                .iter()
+                .any(|device| device.leaf_weight.is_some())
+        {
+            return Err(Error::unsupported(
+                "linux.resources.blockIO.leafWeight is not offered: kernels have it no more",
+            ));
+        }
+        let rates = |devices: &[ThrottleDevice]| {
+            devices
+                .iter()
+                .map(|device| DeviceRate {
+                    major: device.major,
+                    minor: device.minor,
+                    rate: device.rate,
+                })
+                .collect()
+        };
+        limits.block_io.weight = io.weight.filter(|weight| *weight != 0);
+        limits.block_io.weight_devices = io
+            .weight_device
+            .iter()
+            .map(|device| DeviceRate {
+                major: device.major,
+                minor: device.minor,
+                rate: device.weight.unwrap_or_default().into(),
+            })
+            .collect();
+        limits.block_io.read_bytes_per_second = rates(&io.throttle_read_bps_device);
+        limits.block_io.write_bytes_per_second = rates(&io.throttle_write_bps_device);
+        limits.block_io.read_operations_per_second = rates(&io.throttle_read_iops_device);
+        limits.block_io.write_operations_per_second = rates(&io.throttle_write_iops_device);
+    }
+    limits.hugepages = resources
+        .hugepage_limits
+        .iter()
+        .map(|limit| HugepageLimit {
+            page_size: limit.page_size.clone(),
+            limit_bytes: limit.limit,
+        })
+        .collect();
+    Ok(limits)
+}
+
+/// Returns the rules about device nodes. Those of the devices that every container has (null, zero, full, random, urandom, tty,
+/// terminals) are added behind them, as runc does.
+///
+/// # Errors
+/// `Invalid` for a rule that is none.
+pub fn device_rules(rules: &[DeviceAccess]) -> Result<Vec<DeviceRule>> {
+    let mut all: Vec<DeviceRule> = rules.iter().map(device_rule).collect::<Result<_>>()?;
+    let node = |major, minor: Option<u32>| DeviceRule {
+        allow: true,
+        kind: DeviceType::Char,
+        major: Some(major),
+        minor,
+        access: Access::ALL,
+    };
+    all.extend(
+        [1, 1, 1, 1, 1]
+            .into_iter()
+            .zip([3, 5, 7, 8, 9])
+            .map(|(major, minor)| node(major, Some(minor))),
+    );
+    all.extend([
+        node(5, Some(0)),
+        node(5, Some(1)),
+        node(5, Some(2)),
+        node(136, None),
+    ]);
+    // Making a node is harmless as long as it cannot be opened.
+    let mknod = Access {
+        read: false,
+        write: false,
+        mknod: true,
+    };
+    for kind in [DeviceType::Char, DeviceType::Block] {
+        all.push(DeviceRule {
+            allow: true,
+            kind,
+            major: None,
+            minor: None,
+            access: mknod,
+        });
+    }
+    Ok(all)
+}
+
+fn device_rule(rule: &DeviceAccess) -> Result<DeviceRule> {
+    let bad = || Error::invalid(format!("linux.resources.devices: {rule:?} is no rule"));
+    let number = |number: Option<i64>| match number {
+        None | Some(-1) => Ok(None),
+        Some(number) => u32::try_from(number).map(Some).map_err(|_| bad()),
+    };
+    Ok(DeviceRule {
+        allow: rule.allow,
+        kind: match rule.kind.as_str() {
+            "" | "a" => DeviceType::All,
+            "b" => DeviceType::Block,
+            "c" | "u" => DeviceType::Char,
+            _ => return Err(bad()),
+        },
+        major: number(rule.major)?,
+        minor: number(rule.minor)?,
+        access: if rule.access.is_empty() {
+            Access::ALL
+        } else {
+            Access::from_letters(&rule.access).ok_or_else(bad)?
+        },
+    })
+}

@@ -1,0 +1,65 @@
+//! The parent's side of running one more process in a container.
+
+use std::os::fd::AsFd;
+
+use cgroups::Cgroup;
+use sys::namespace::Namespaces;
+use sys::process::CloneOptions;
+
+use crate::error::{Error, Result};
+use crate::process::init::flag_of;
+use crate::process::join::{self, JoinPlan};
+use crate::process::spawn::{Spawned, clone_in_pid_namespace, end, follow_to_program};
+use crate::process::sync::channel;
+use crate::spec::{Linux, NamespaceKind};
+
+/// The namespaces that a process joining a container must enter: those that it does not share with us.
+pub fn namespaces_to_join(linux: &Linux) -> Namespaces {
+    linux
+        .namespaces
+        .iter()
+        .filter(|namespace| namespace.kind != NamespaceKind::Pid)
+        .fold(Namespaces::MOUNT, |all, namespace| {
+            all.with(flag_of(namespace.kind))
+        })
+}
+
+/// Runs one more process in a container, in its namespaces and its cgroup.
+///
+/// # Errors
+/// The child's, or that of a step here; the child is dead and reaped then.
+pub fn join(plan: JoinPlan<'_>, cgroup: &Cgroup) -> Result<Spawned> {
+    let (ours, theirs) = channel()?;
+    let cgroup_fd = cgroup.clone_fd()?;
+    let options = CloneOptions {
+        namespaces: None,
+        cgroup: cgroup_fd.as_ref().map(AsFd::as_fd),
+        as_sibling: false,
+    };
+    let enter = || {
+        sys::namespace::enter(plan.init, Namespaces::PID)
+            .map_err(|error| Error::sys("enter", "the container's pid namespace", error))
+    };
+    let Some(child) = clone_in_pid_namespace(enter, options)? else {
+        drop(ours);
+        join::run(plan, &theirs);
+    };
+    drop(theirs);
+    let place = |pid: i32| {
+        cgroup.add_cloned_process(pid.cast_unsigned())?;
+        Ok(())
+    };
+    match follow_to_program(&ours, &child, place) {
+        Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal,
+            started_at_unix_ns,
+            trace: Vec::new(),
+        }),
+        Err(error) => {
+            end(&child.pidfd);
+            Err(error)
+        }
+    }
+}

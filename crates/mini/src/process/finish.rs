@@ -1,0 +1,325 @@
+//! The last stages before `execve`, the same for a container's first process and for one that joins later: standard
+//! streams, limits, user, capabilities, filter, program.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
+
+use crate::capabilities::Sets;
+use crate::error::{Error, Result};
+use crate::process::executable;
+use crate::process::sync::{Channel, FromChild};
+use crate::seccomp;
+use crate::spec::{self, Process, Seccomp};
+use crate::trace::Trace;
+
+/// Where a process's standard input, output and error go.
+#[derive(Clone, Copy, Debug)]
+pub enum Stdio<'fd> {
+    /// A terminal in the container.
+    Terminal,
+    /// Those of this process.
+    Inherited,
+    /// Input, output, error.
+    Descriptors([BorrowedFd<'fd>; 3]),
+}
+
+/// Puts standard streams in place that are not a terminal's.
+///
+/// # Errors
+/// `Sys`.
+pub fn connect_stdio(stdio: Stdio<'_>) -> Result<()> {
+    let error = |errno| Error::sys("connect", "the standard streams", errno);
+    if let Stdio::Descriptors([input, output, errors]) = stdio {
+        rustix::stdio::dup2_stdin(input).map_err(error)?;
+        rustix::stdio::dup2_stdout(output).map_err(error)?;
+        rustix::stdio::dup2_stderr(errors).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// Gives the standard streams to the user, who may want to open them again by /dev/stdout. /dev/null stays root's.
+fn own_stdio(uid: u32, gid: u32) -> Result<()> {
+    for stream in [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ] {
+        let Ok(stat) = rustix::fs::fstat(stream) else {
+            continue;
+        };
+        if stat.st_uid == uid || stat.st_rdev == rustix::fs::makedev(1, 3) {
+            continue;
+        }
+        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+            // Not ours to give: a file system that is read-only or knows no owners, an id without a mapping.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
+            Err(errno) => return Err(Error::sys("chown", "the standard streams", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// A gate that the process waits at before it executes its program.
+pub trait Gate {
+    /// Whether there is something to wait for; the parent has gone its way then.
+    fn is_shut(&self) -> bool;
+
+    /// Tells the parent that all is prepared, and waits.
+    ///
+    /// # Errors
+    /// `Sys` when whoever should open the gate is gone.
+    fn wait(&self, channel: &Channel, trace: &Trace) -> Result<()>;
+}
+
+/// What the last stages need.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a gate has nothing to show")]
+pub struct Finish<'a> {
+    /// The process to become.
+    pub process: &'a Process,
+    /// Its filter.
+    pub seccomp: Option<&'a Seccomp>,
+    /// To the parent.
+    pub channel: &'a Channel,
+    /// Waited at, if any.
+    pub gate: Option<&'a dyn Gate>,
+}
+
+/// Becomes the program. Returns only with an error.
+///
+/// Order, and why:
+/// 1. limits and bounding set while we are root; 2. without `no_new_privs` the filter must be loaded while we have
+///    `CAP_SYS_ADMIN`, with it as late as can be, so that the filter need not permit our own calls; 3. the working
+///    directory is entered as the user, and must lie inside the root (CVE-2024-21626); 4. the program is looked up as
+///    the user; 5. every descriptor above 2 is marked close-on-exec before and after; 6. `execve`.
+pub fn become_program(finish: Finish<'_>, trace: &mut Trace) -> Error {
+    match prepare(finish, trace) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+enum Never {}
+
+fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
+    let process = finish.process;
+    let program = finish
+        .seccomp
+        .map(|filter| trace.step("seccomp_compile", String::new, || seccomp::compile(filter)))
+        .transpose()?;
+    trace.step(
+        "rlimits",
+        || format!("{} limits", process.rlimits.len()),
+        || set_rlimits(&process.rlimits),
+    )?;
+    own_stdio(process.user.uid, process.user.gid)?;
+    if process.no_new_privileges {
+        rustix::thread::set_no_new_privs(true)
+            .map_err(|errno| Error::sys("set no_new_privs", "", errno))?;
+    } else if let Some(program) = &program {
+        trace.step("seccomp", || program.describe(), || program.load())?;
+    }
+    trace.step(
+        "user",
+        || {
+            format!(
+                "uid {} gid {}, capabilities",
+                process.user.uid, process.user.gid
+            )
+        },
+        || become_user(process),
+    )?;
+    trace.step("cwd", || process.cwd.clone(), || enter_cwd(&process.cwd))?;
+    let env = complete_env(process);
+    let name = process.args.first().map_or("", String::as_str);
+    let path = trace.step(
+        "find_program",
+        || name.to_owned(),
+        || executable::find(name, &env),
+    )?;
+    let strings = |strings: &[String]| {
+        strings
+            .iter()
+            .map(|string| executable::to_c_string(string))
+            .collect::<Result<Vec<_>>>()
+    };
+    let image = sys::process::Program::new(path, strings(&process.args)?, strings(&env)?);
+    let shown_path = image.path().to_string_lossy().into_owned();
+
+    if let Some(gate) = finish.gate {
+        gate.wait(finish.channel, trace)?;
+    }
+    // What was opened since the start is close-on-exec already; this is the net below.
+    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))?;
+    // A child of the shim dies with it until here; the program lives on.
+    rustix::process::set_parent_process_death_signal(None)
+        .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))?;
+    trace.step("execve", || shown_path.clone(), || Ok(()))?;
+    if process.no_new_privileges && program.is_some() {
+        trace.step(
+            "seccomp",
+            || {
+                program
+                    .as_ref()
+                    .map(seccomp::Filter::describe)
+                    .unwrap_or_default()
+            },
+            || Ok(()),
+        )?;
+    }
+    let told = finish
+        .channel
+        .tell_parent(&FromChild::Executing(trace.steps().to_vec()), None);
+    // Behind the gate of `create` nobody listens any more.
+    if finish.gate.is_none_or(|gate| !gate.is_shut()) {
+        told?;
+    }
+    if process.no_new_privileges
+        && let Some(program) = &program
+    {
+        program.load().map_err(|error| error.in_step("seccomp"))?;
+    }
+    let error = image.execute();
+    let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    Err(executable::refused_by_kernel(&shown_path, errno).in_step("execve"))
+}
+
+fn set_rlimits(limits: &[spec::Rlimit]) -> Result<()> {
+    for limit in limits {
+        let resource = resource(&limit.kind).ok_or_else(|| {
+            Error::invalid(format!("process.rlimits: unknown limit {:?}", limit.kind))
+        })?;
+        let value = |value: u64| (value != u64::MAX).then_some(value);
+        rustix::process::setrlimit(
+            resource,
+            Rlimit {
+                current: value(limit.soft),
+                maximum: value(limit.hard),
+            },
+        )
+        .map_err(|errno| {
+            let error = Error::sys("set", format!("{} to {}:{}", limit.kind, limit.soft, limit.hard), errno);
+            if errno == Errno::PERM {
+                error.with_hint("raising a hard limit needs CAP_SYS_RESOURCE, which this machine does not give us")
+            } else {
+                error
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The resource of a name; [`None`] for an unknown one.
+pub fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
+        "RLIMIT_AS" => Resource::As,
+        "RLIMIT_CORE" => Resource::Core,
+        "RLIMIT_CPU" => Resource::Cpu,
+        "RLIMIT_DATA" => Resource::Data,
+        "RLIMIT_FSIZE" => Resource::Fsize,
+        "RLIMIT_LOCKS" => Resource::Locks,
+        "RLIMIT_MEMLOCK" => Resource::Memlock,
+        "RLIMIT_MSGQUEUE" => Resource::Msgqueue,
+        "RLIMIT_NICE" => Resource::Nice,
+        "RLIMIT_NOFILE" => Resource::Nofile,
+        "RLIMIT_NPROC" => Resource::Nproc,
+        "RLIMIT_RSS" => Resource::Rss,
+        "RLIMIT_RTPRIO" => Resource::Rtprio,
+        "RLIMIT_RTTIME" => Resource::Rttime,
+        "RLIMIT_SIGPENDING" => Resource::Sigpending,
+        "RLIMIT_STACK" => Resource::Stack,
+        _ => return None,
+    })
+}
+
+fn become_user(process: &Process) -> Result<()> {
+    let user = &process.user;
+    let sets = process
+        .capabilities
+        .as_ref()
+        .map(Sets::of)
+        .transpose()?
+        .unwrap_or_default();
+    sets.drop_bounding()?;
+    rustix::thread::set_keep_capabilities(true)
+        .map_err(|errno| Error::sys("prctl", "PR_SET_KEEPCAPS", errno))?;
+    let groups: Vec<Gid> = user
+        .additional_gids
+        .iter()
+        .map(|&gid| Gid::from_raw(gid))
+        .collect();
+    rustix::thread::set_thread_groups(&groups)
+        .map_err(|errno| Error::sys("setgroups", format!("{:?}", user.additional_gids), errno))?;
+    let gid = Gid::from_raw(user.gid);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .map_err(|errno| Error::sys("setgid", user.gid, errno))?;
+    let uid = Uid::from_raw(user.uid);
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
+        .map_err(|errno| Error::sys("setuid", user.uid, errno))?;
+    rustix::thread::set_keep_capabilities(false)
+        .map_err(|errno| Error::sys("prctl", "PR_SET_KEEPCAPS", errno))?;
+    sets.apply()?;
+    let umask = user.umask.unwrap_or(0o022);
+    rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
+    Ok(())
+}
+
+fn enter_cwd(cwd: &str) -> Result<()> {
+    rustix::process::chdir(cwd).map_err(|errno| {
+        Error::sys(
+            "chdir to cwd",
+            format!("({cwd:?}) set in config.json"),
+            errno,
+        )
+    })?;
+    // The kernel writes "(unreachable)" before a path outside of the root, which a leaked descriptor can lead to.
+    let inside =
+        rustix::process::getcwd(Vec::new()).is_ok_and(|path| path.to_bytes().starts_with(b"/"));
+    if inside {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "current working directory {cwd:?} is outside of the container's root"
+        )))
+    }
+}
+
+/// The environment, with HOME from the container's /etc/passwd when it is not given, as runc does.
+fn complete_env(process: &Process) -> Vec<String> {
+    let mut env = process.env.clone();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        let home = home_of(process.user.uid).unwrap_or_else(|| "/".into());
+        env.push(format!("HOME={home}"));
+    }
+    env
+}
+
+fn home_of(uid: u32) -> Option<String> {
+    // The file is the image's: not a fifo that would keep us waiting, and not without end.
+    let file = rustix::fs::open(
+        "/etc/passwd",
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
+        return None;
+    }
+    let mut content = Vec::new();
+    let mut buffer = [0u8; 4096];
+    while content.len() < 1024 * 1024 {
+        match rustix::io::read(file.as_fd(), &mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => content.extend_from_slice(buffer.get(..length)?),
+        }
+    }
+    let uid = uid.to_string();
+    String::from_utf8_lossy(&content).lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.nth(2)? == uid).then(|| fields.nth(2).map(str::to_owned))?
+    })
+}

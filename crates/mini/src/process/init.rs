@@ -1,0 +1,380 @@
+//! The container's first process, from `clone3` to `execve`.
+//!
+//! It runs in a copy of the parent's memory, with one thread. Errors go to the parent as a message; the parent cleans up.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use shim_protocol::ConsoleSize;
+use sys::namespace::Namespaces;
+
+use crate::error::{Error, Result};
+use crate::hooks;
+use crate::process::finish::{Finish, Gate, Stdio, become_program, connect_stdio};
+use crate::process::sync::{Channel, FromChild, FromParent};
+use crate::process::terminal;
+use crate::rootfs::mounts::{CgroupView, MountContext};
+use crate::rootfs::resolve::{Leaf, RootFd};
+use crate::rootfs::{devices, masks, mounts, options, pivot};
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::trace::Trace;
+
+/// What the first process is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct InitPlan<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// `config.json`, validated.
+    pub spec: &'a Spec,
+    /// The bundle directory.
+    pub bundle: &'a Path,
+    /// The root file system's directory on the host.
+    pub rootfs: &'a Path,
+    /// The container's cgroup in each hierarchy.
+    pub cgroups: &'a [CgroupView],
+    /// Its standard streams.
+    pub stdio: Stdio<'a>,
+    /// Size of its terminal.
+    pub console_size: Option<ConsoleSize>,
+    /// The fifo that `start` writes to; without one the program runs at once.
+    pub gate: Option<BorrowedFd<'a>>,
+    /// The kernel kills it when its parent ends before the program runs.
+    pub die_with_parent: bool,
+}
+
+/// Goes through all stages in the child. Does not return.
+pub(crate) fn run(plan: InitPlan<'_>, channel: &Channel, mut trace: Trace) -> ! {
+    // The parent keeps its own steps; these are ours.
+    trace.clear();
+    let error = match stages(plan, channel, &mut trace) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    // When the parent is gone too there is nobody left to tell.
+    drop(channel.tell_parent(&FromChild::Failed(error), None));
+    sys::process::exit_now(1)
+}
+
+fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<Infallible> {
+    let spec = plan.spec;
+    let linux = spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    let process = spec
+        .process()
+        .ok_or_else(|| Error::invalid("process is missing"))?;
+    reset(plan.die_with_parent)?;
+    rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
+    join_session_keyring(plan.id)?;
+    connect_stdio(plan.stdio)?;
+    join_namespaces(linux)?;
+    set_names(spec)?;
+    write_self(
+        "oom_score_adj",
+        process.oom_score_adj.map(|value| value.to_string()),
+    )?;
+    set_apparmor(process)?;
+    write_sysctls(linux)?;
+
+    let propagation = options::rootfs_propagation(&linux.rootfs_propagation)?;
+    trace.step(
+        "detach_mounts",
+        || {
+            format!(
+                "mount propagation of / and mount point of {}",
+                plan.rootfs.display()
+            )
+        },
+        || pivot::detach_from_host(plan.rootfs, propagation),
+    )?;
+    let root = RootFd::open(plan.rootfs)?;
+    let context = MountContext {
+        root: &root,
+        bundle: plan.bundle,
+        cgroups: plan.cgroups,
+    };
+    for mount in &spec.mounts {
+        trace.step(
+            "mount",
+            || format!("{} {} on {}", mount.kind, mount.source, mount.destination),
+            || mounts::mount(context, mount),
+        )?;
+    }
+    let has_own_dev = spec
+        .mounts
+        .iter()
+        .any(|mount| Path::new(&mount.destination) == Path::new("/dev") && mount.kind == "bind");
+    if !has_own_dev {
+        trace.step(
+            "devices",
+            || "mknod in /dev".into(),
+            || devices::create(&root, &linux.devices, false),
+        )?;
+    }
+    let console = if process.terminal {
+        Some(trace.step(
+            "terminal",
+            || "openpty in /dev/pts".into(),
+            || {
+                let console = terminal::open(&root, plan.console_size)?;
+                terminal::mount_console(&root, &console)?;
+                Ok(console)
+            },
+        )?)
+    } else {
+        None
+    };
+    trace.step(
+        "masks",
+        || {
+            format!(
+                "{} masked, {} read-only paths",
+                linux.masked_paths.len(),
+                linux.readonly_paths.len()
+            )
+        },
+        || {
+            masks::make_readonly(&root, &linux.readonly_paths)?;
+            masks::mask(&root, &linux.masked_paths)
+        },
+    )?;
+    // runc makes the working directory too when the image lacks it.
+    root.open_or_create(Path::new(&process.cwd), Leaf::Directory)?;
+
+    channel.tell_parent(&FromChild::Mounted, None)?;
+    trace.step(
+        "wait_for_cgroup",
+        || "the parent has placed us in the cgroup and set its limits".into(),
+        || {
+            let FromParent::Go = channel.hear_parent()?;
+            Ok(())
+        },
+    )?;
+    let state = hooks::StateForHook::of_child(plan.id, plan.bundle, "creating", spec);
+    if let Some(hooks) = &spec.hooks {
+        hooks::run_all(&hooks.create_container, &state)?;
+    }
+    if spec.has_new(NamespaceKind::Cgroup) {
+        // Now, not in clone3: the namespace's root is the cgroup that we are in at this moment.
+        sys::namespace::unshare(Namespaces::CGROUP)
+            .map_err(|error| Error::sys("unshare", "the cgroup namespace", error))?;
+    }
+    trace.step(
+        "pivot_root",
+        || plan.rootfs.display().to_string(),
+        || pivot::pivot(root.fd()),
+    )?;
+    if propagation != sys::mount::propagation::SLAVE {
+        pivot::set_root_propagation(propagation)?;
+    }
+    if spec.root.as_ref().is_some_and(|root| root.readonly) {
+        pivot::make_root_readonly()?;
+    }
+    drop(root);
+    if let Some(console) = console {
+        hand_over_terminal(console, channel)?;
+    }
+    let gate = FifoGate {
+        fifo: plan.gate,
+        spec,
+        state: &state,
+    };
+    Err(become_program(
+        Finish {
+            process,
+            seccomp: linux.seccomp.as_ref(),
+            channel,
+            gate: Some(&gate),
+        },
+        trace,
+    ))
+}
+
+/// What a program expects that is started by a shell: no descriptor of ours, default signals, nothing blocked, no umask.
+pub(crate) fn reset(die_with_parent: bool) -> Result<()> {
+    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))?;
+    if die_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))?;
+    }
+    sys::signal::reset_dispositions();
+    sys::signal::block_only(sys::signal::SignalSet::EMPTY)
+        .map_err(|error| Error::sys("sigprocmask", "", error))?;
+    rustix::process::umask(Mode::empty());
+    Ok(())
+}
+
+pub(crate) fn join_session_keyring(id: &str) -> Result<()> {
+    let name = crate::process::executable::to_c_string(&format!("_ses.{id}"))?;
+    match sys::keyring::join_session(&name) {
+        Ok(()) => Ok(()),
+        // A kernel without keyrings, or a quota that is used up: the container has then no keyring to share either.
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOSYS | Errno::DQUOT)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(Error::sys("join", "a new session keyring", error)),
+    }
+}
+
+/// Enters the namespaces that are given by path. That of processes has been entered by the parent.
+fn join_namespaces(linux: &Linux) -> Result<()> {
+    for namespace in linux
+        .namespaces
+        .iter()
+        .filter(|namespace| !namespace.path.is_empty())
+    {
+        if namespace.kind == NamespaceKind::Pid {
+            continue;
+        }
+        enter_by_path(&namespace.path, flag_of(namespace.kind))?;
+    }
+    Ok(())
+}
+
+/// Enters a namespace by the path of its file.
+pub(crate) fn enter_by_path(path: &str, kind: Namespaces) -> Result<()> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::sys("open namespace", path, errno))?;
+    sys::namespace::enter(file.as_fd(), kind)
+        .map_err(|error| Error::sys("enter namespace", path, error))
+}
+
+/// The `CLONE_NEW*` flag of a kind.
+pub(crate) fn flag_of(kind: NamespaceKind) -> Namespaces {
+    match kind {
+        NamespaceKind::Pid => Namespaces::PID,
+        NamespaceKind::Network => Namespaces::NET,
+        NamespaceKind::Mount => Namespaces::MOUNT,
+        NamespaceKind::Ipc => Namespaces::IPC,
+        NamespaceKind::Uts => Namespaces::UTS,
+        NamespaceKind::User => Namespaces::USER,
+        NamespaceKind::Cgroup => Namespaces::CGROUP,
+        NamespaceKind::Time => Namespaces::TIME,
+    }
+}
+
+fn set_names(spec: &Spec) -> Result<()> {
+    if !spec.hostname.is_empty() {
+        rustix::system::sethostname(spec.hostname.as_bytes())
+            .map_err(|errno| Error::sys("sethostname", &spec.hostname, errno))?;
+    }
+    if !spec.domainname.is_empty() {
+        rustix::system::setdomainname(spec.domainname.as_bytes())
+            .map_err(|errno| Error::sys("setdomainname", &spec.domainname, errno))?;
+    }
+    Ok(())
+}
+
+/// Writes a file below the host's /proc/self, after making sure that it is the kernel's (CVE-2025-52881).
+pub(crate) fn write_self(name: &str, value: Option<String>) -> Result<()> {
+    match value {
+        Some(value) => write_proc("/proc/self", Path::new(name), &value),
+        None => Ok(()),
+    }
+}
+
+fn write_proc(base: &str, path: &Path, value: &str) -> Result<()> {
+    let object = || format!("{base}/{} to {value:?}", path.display());
+    let error = |errno| Error::sys("set", object(), errno);
+    let base_fd = rustix::fs::openat(CWD, base, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(error)?;
+    let file = rustix::fs::openat2(
+        &base_fd,
+        path,
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
+    )
+    .map_err(error)?;
+    if rustix::fs::fstatfs(&file).map_err(error)?.f_type != rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Error::invalid(format!(
+            "set {}: not a file of the kernel",
+            object()
+        )));
+    }
+    rustix::io::write(&file, value.as_bytes())
+        .map(drop)
+        .map_err(error)
+}
+
+/// Sets kernel parameters through the host's /proc, which shows each process those of its own namespaces.
+fn write_sysctls(linux: &Linux) -> Result<()> {
+    for (key, value) in &linux.sysctl {
+        // As sysctl(8): with slashes a dot is part of a name (an interface's, say), else it separates.
+        let path = if key.contains('/') {
+            key.clone()
+        } else {
+            key.replace('.', "/")
+        };
+        write_proc("/proc/sys", Path::new(&path), value)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn set_apparmor(process: &Process) -> Result<()> {
+    if process.apparmor_profile.is_empty() || process.apparmor_profile == "unconfined" {
+        return Ok(());
+    }
+    let value = format!("exec {}", process.apparmor_profile);
+    match write_proc("/proc/self", Path::new("attr/apparmor/exec"), &value) {
+        Ok(()) => Ok(()),
+        Err(_) => write_proc("/proc/self", Path::new("attr/exec"), &value),
+    }
+}
+
+/// Gives the master to the parent and takes the slave.
+pub(crate) fn hand_over_terminal(console: terminal::Terminal, channel: &Channel) -> Result<()> {
+    terminal::take(&console.slave)?;
+    channel.tell_parent(&FromChild::Terminal, Some(console.master.as_fd()))
+}
+
+struct FifoGate<'a> {
+    fifo: Option<BorrowedFd<'a>>,
+    spec: &'a Spec,
+    state: &'a hooks::StateForHook,
+}
+
+impl Gate for FifoGate<'_> {
+    fn is_shut(&self) -> bool {
+        self.fifo.is_some()
+    }
+
+    fn wait(&self, channel: &Channel, trace: &Trace) -> Result<()> {
+        if let Some(fifo) = self.fifo {
+            channel.tell_parent(&FromChild::Created(trace.steps().to_vec()), None)?;
+            wait_for_byte(fifo)?;
+        }
+        match &self.spec.hooks {
+            Some(hooks) => hooks::run_all(&hooks.start_container, self.state),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits until `start` has written to the fifo. It was opened before the root was changed, so no path is needed.
+fn wait_for_byte(fifo: BorrowedFd<'_>) -> Result<()> {
+    let mut byte = [0u8; 1];
+    loop {
+        let mut ready = [PollFd::new(&fifo, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::sys("wait for", "start", errno)),
+        }
+        match rustix::io::read(fifo, &mut byte) {
+            Ok(1) => return Ok(()),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(Error::sys("wait for", "start", errno)),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The parent's side of making a container's first process.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use cgroups::Cgroup;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use shim_protocol::TraceStep;
+use sys::namespace::Namespaces;
+use sys::process::{Child, CloneOptions, clone3};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::process::init::{self, InitPlan, enter_by_path, flag_of};
+use crate::process::sync::{Channel, FromChild, FromParent, channel};
+use crate::spec::{NamespaceKind, Spec};
+use crate::trace::Trace;
+
+/// A process whose program runs, or waits for `start`.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its id as we see it.
+    pub pid: i32,
+    /// A descriptor of it.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, when it has one.
+    pub terminal: Option<OwnedFd>,
+    /// When the program was executed (or the gate reached), nanoseconds since the Unix epoch.
+    pub started_at_unix_ns: i64,
+    /// The steps of the start, when asked for.
+    pub trace: Vec<TraceStep>,
+}
+
+/// Makes the first process, puts it in its cgroup while it mounts, and sees it through to its program.
+///
+/// `place` writes the cgroup's limits and, with the process's id, moves it there; `hooks` is called with that id
+/// when its mounts are made, before it leaves the host's root.
+///
+/// # Errors
+/// The child's, or that of a step here; the child is dead and reaped then.
+pub fn spawn(
+    plan: InitPlan<'_>,
+    cgroup: &Cgroup,
+    place: impl FnOnce(i32) -> Result<()>,
+    hooks: impl FnOnce(i32) -> Result<()>,
+    mut trace: Trace,
+) -> Result<Spawned> {
+    let (ours, theirs) = channel()?;
+    let cgroup_fd = cgroup.clone_fd()?;
+    let options = CloneOptions {
+        namespaces: Some(new_namespaces(plan.spec)),
+        cgroup: cgroup_fd.as_ref().map(std::os::fd::AsFd::as_fd),
+        as_sibling: false,
+    };
+    let child = trace.step(
+        "clone3",
+        || clone_detail(plan.spec, cgroup_fd.is_some()),
+        || clone_with_joined_pids(plan.spec, options),
+    )?;
+    let Some(child) = child else {
+        drop(ours);
+        init::run(plan, &theirs, trace);
+    };
+    drop(theirs);
+    drop(cgroup_fd);
+    let outcome = follow(&ours, &child, place, hooks, &mut trace);
+    match outcome {
+        Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal,
+            started_at_unix_ns,
+            trace: trace.into_steps(),
+        }),
+        Err(error) => {
+            end(&child.pidfd);
+            Err(error)
+        }
+    }
+}
+
+/// Kills and reaps a child that is of no use any more.
+pub(crate) fn end(pidfd: &OwnedFd) {
+    use std::os::fd::AsFd;
+    // It may be gone already, which is what is wanted.
+    rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).ok();
+    while let Err(rustix::io::Errno::INTR) =
+        waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
+    {}
+}
+
+fn clone_detail(spec: &Spec, into_cgroup: bool) -> String {
+    let kinds: Vec<String> = spec
+        .linux
+        .iter()
+        .flat_map(|linux| &linux.namespaces)
+        .map(|namespace| format!("{:?}", namespace.kind).to_lowercase())
+        .collect();
+    let cgroup = if into_cgroup {
+        ", CLONE_INTO_CGROUP"
+    } else {
+        ""
+    };
+    format!("namespaces {}{cgroup}", kinds.join(" "))
+}
+
+/// Those to make in clone3. The cgroup namespace comes later, see `init`.
+fn new_namespaces(spec: &Spec) -> Namespaces {
+    spec.linux
+        .iter()
+        .flat_map(|linux| &linux.namespaces)
+        .filter(|namespace| namespace.path.is_empty() && namespace.kind != NamespaceKind::Cgroup)
+        .fold(Namespaces::NONE, |all, namespace| {
+            all.with(flag_of(namespace.kind))
+        })
+}
+
+/// A process cannot enter a pid namespace itself, only its children can: the parent enters for the time of the clone.
+pub(crate) fn clone_in_pid_namespace(
+    enter: impl FnOnce() -> Result<()>,
+    options: CloneOptions<'_>,
+) -> Result<Option<Child>> {
+    use std::os::fd::AsFd;
+    let own = rustix::fs::open(
+        "/proc/self/ns/pid",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| Error::sys("open", "/proc/self/ns/pid", errno))?;
+    enter()?;
+    let child = clone3(options).map_err(|error| Error::sys("clone3", "", error));
+    if !matches!(child, Ok(None)) {
+        sys::namespace::enter(own.as_fd(), Namespaces::PID)
+            .map_err(|error| Error::sys("leave", "the pid namespace", error))?;
+    }
+    child
+}
+
+fn clone_with_joined_pids(spec: &Spec, options: CloneOptions<'_>) -> Result<Option<Child>> {
+    match spec.namespace(NamespaceKind::Pid) {
+        Some(namespace) if !namespace.path.is_empty() => {
+            clone_in_pid_namespace(|| enter_by_path(&namespace.path, Namespaces::PID), options)
+        }
+        _ => clone3(options).map_err(|error| Error::sys("clone3", "", error)),
+    }
+}
+
+fn follow(
+    channel: &Channel,
+    child: &Child,
+    place: impl FnOnce(i32) -> Result<()>,
+    hooks: impl FnOnce(i32) -> Result<()>,
+    trace: &mut Trace,
+) -> Result<(Option<OwnedFd>, i64)> {
+    // While the child mounts: on cgroup v1 the move can wait for the kernel for milliseconds.
+    let placed = trace.step(
+        "cgroup",
+        || "limits written, process placed".into(),
+        || place(child.pid),
+    );
+    let mut hooks = Some(hooks);
+    let mut terminal = None;
+    let mut executing_at = None;
+    let mut buffer = Vec::new();
+    if let Err(error) = placed {
+        // If the child has a reason of its own, it shows in ours (no such process).
+        end(&child.pidfd);
+        return Err(error);
+    }
+    loop {
+        match channel.hear_child(&mut buffer)? {
+            Some((FromChild::Mounted, _)) => {
+                if let Some(hooks) = hooks.take() {
+                    hooks(child.pid)?;
+                }
+                channel.tell_child(FromParent::Go)?;
+            }
+            Some((FromChild::Terminal, master)) => terminal = master,
+            Some((FromChild::Created(steps), _)) => {
+                trace.extend(steps);
+                return Ok((terminal, clock::unix_ns()));
+            }
+            Some((FromChild::Executing(steps), _)) => {
+                trace.extend(steps);
+                executing_at = Some(clock::unix_ns());
+            }
+            Some((FromChild::Failed(error), _)) => return Err(error),
+            None => {
+                return match executing_at {
+                    Some(at) => Ok((terminal, at)),
+                    None => Err(died_early(child)),
+                };
+            }
+        }
+    }
+}
+
+/// The child is gone without a word.
+fn died_early(child: &Child) -> Error {
+    use std::os::fd::AsFd;
+    let how = match waitid(
+        WaitId::PidFd(child.pidfd.as_fd()),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    ) {
+        Ok(Some(status)) => match status.terminating_signal() {
+            Some(9) => {
+                "it was killed; a memory limit below what a start takes (about 2 MB) does that"
+                    .to_owned()
+            }
+            Some(signal) => format!("it was ended by signal {signal}"),
+            None => "it ended".to_owned(),
+        },
+        _ => "it ended".to_owned(),
+    };
+    Error::new(
+        crate::error::ErrorKind::Sys,
+        format!("start the container's first process: {how}"),
+    )
+}
+
+/// Joins processes by the same way: see [`crate::process::exec`].
+pub(crate) fn follow_to_program(
+    channel: &Channel,
+    child: &Child,
+    place: impl FnOnce(i32) -> Result<()>,
+) -> Result<(Option<OwnedFd>, i64)> {
+    follow(channel, child, place, |_| Ok(()), &mut Trace::new(false))
+}
+
+/// Where the root file system is: `root.path`, relative to the bundle.
+pub fn rootfs_path(spec: &Spec, bundle: &Path) -> std::path::PathBuf {
+    bundle.join(
+        spec.root
+            .as_ref()
+            .map_or("rootfs", |root| root.path.as_str()),
+    )
+}

@@ -1,0 +1,156 @@
+//! What the parent and the child tell each other between `clone3` and `execve`: a pair of packet sockets, both
+//! close-on-exec, so that the program's start shows as the end of the child's messages.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use serde::{Deserialize, Serialize};
+use shim_protocol::TraceStep;
+
+use crate::error::{Error, Result};
+
+/// A message of the child.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromChild {
+    /// Namespaces and mounts are made; hooks of the runtime may run, the child waits for [`FromParent::Go`].
+    Mounted,
+    /// A terminal: its master comes with this message.
+    Terminal,
+    /// Everything is done but `execve`; the child waits for the gate of `start`.
+    Created(Vec<TraceStep>),
+    /// The next thing is `execve`.
+    Executing(Vec<TraceStep>),
+    /// It cannot go on; it ends.
+    Failed(Error),
+}
+
+/// A message of the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromParent {
+    /// Hooks have run and the child is in its cgroup.
+    Go,
+}
+
+/// Either end.
+#[derive(Debug)]
+pub struct Channel {
+    socket: OwnedFd,
+}
+
+/// The longest message in bytes; a trace of some dozens of steps fits many times.
+const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+
+/// Makes both ends.
+///
+/// # Errors
+/// `Sys`.
+pub fn channel() -> Result<(Channel, Channel)> {
+    let (parent, child) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|errno| Error::sys("socketpair", "", errno))?;
+    Ok((Channel { socket: parent }, Channel { socket: child }))
+}
+
+impl Channel {
+    /// Sends a message of the child, with a descriptor if there is one.
+    ///
+    /// # Errors
+    /// `Sys` when the parent is gone.
+    pub fn tell_parent(
+        &self,
+        message: &FromChild,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
+        let error = |errno| Error::sys("tell the parent", "", errno);
+        let mut bytes = serde_json::to_vec(message)
+            .map_err(|error| Error::invalid(format!("encode a message: {error}")))?;
+        bytes.truncate(MAX_MESSAGE_BYTES);
+        match descriptor {
+            Some(descriptor) => {
+                sys::socket::send_descriptor(self.socket.as_fd(), &bytes, descriptor)
+                    .map_err(|error| Error::sys("tell the parent", "", error))
+            }
+            None => rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
+                .map(drop)
+                .map_err(error),
+        }
+    }
+
+    /// Waits for the child's next message; [`None`] when it has executed its program or is gone.
+    ///
+    /// # Errors
+    /// `Sys`.
+    pub fn hear_child(&self, buffer: &mut Vec<u8>) -> Result<Option<(FromChild, Option<OwnedFd>)>> {
+        buffer.resize(MAX_MESSAGE_BYTES, 0);
+        let (length, descriptor) = loop {
+            match sys::socket::receive_descriptor(self.socket.as_fd(), buffer) {
+                Ok(received) => break received,
+                Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
+                Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::sys("hear the child", "", error)),
+            }
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        let message = serde_json::from_slice(buffer.get(..length).unwrap_or_default())
+            .map_err(|error| Error::invalid(format!("decode the child's message: {error}")))?;
+        Ok(Some((message, descriptor)))
+    }
+
+    /// Sends a message of the parent.
+    ///
+    /// # Errors
+    /// `Sys` when the child is gone.
+    pub fn tell_child(&self, message: FromParent) -> Result<()> {
+        let FromParent::Go = message;
+        rustix::net::send(&self.socket, b"g", SendFlags::NOSIGNAL)
+            .map(drop)
+            .map_err(|errno| Error::sys("tell the child", "", errno))
+    }
+
+    /// Waits for the parent's next message.
+    ///
+    /// # Errors
+    /// `Sys` when the parent is gone.
+    pub fn hear_parent(&self) -> Result<FromParent> {
+        let mut byte = [0u8; 1];
+        loop {
+            match rustix::net::recv(&self.socket, &mut byte, RecvFlags::empty()) {
+                Ok((1, _)) => return Ok(FromParent::Go),
+                Ok(_) => return Err(Error::sys("hear the parent", "", Errno::PIPE)),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::sys("hear the parent", "", errno)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn an_error_crosses_whole_and_the_end_is_seen() {
+        let (parent, child) = channel().unwrap();
+        let error = Error::new(ErrorKind::ExecutableNotFound, "x").in_step("execve");
+        child
+            .tell_parent(&FromChild::Failed(error.clone()), None)
+            .unwrap();
+        drop(child);
+        let mut buffer = Vec::new();
+        match parent.hear_child(&mut buffer).unwrap() {
+            Some((FromChild::Failed(heard), None)) => assert_eq!(heard, error),
+            other => panic!("{other:?}"),
+        }
+        assert!(parent.hear_child(&mut buffer).unwrap().is_none());
+    }
+}

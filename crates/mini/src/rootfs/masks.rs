@@ -1,0 +1,117 @@
+//! Paths that the container must not see or not change: `linux.maskedPaths` and `linux.readonlyPaths`.
+//!
+//! Each is verified after it is made: the path is looked up again and must lead to the mask (CVE-2025-31133).
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use sys::mount::{MountAttributes, RDONLY, set_attributes};
+
+use crate::error::{Error, Result};
+use crate::rootfs::devices::host_null;
+use crate::rootfs::mounts::{attach, clone_open, new_filesystem};
+use crate::rootfs::resolve::{RootFd, is_directory};
+
+/// Covers a path each: a file by /dev/null, a directory by an empty read-only one. What does not exist is left.
+///
+/// # Errors
+/// `Sys`, `Invalid` when a path does not lead to its mask afterwards.
+pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
+    let null = host_null(OFlags::PATH)?;
+    let mut empty: Option<OwnedFd> = None;
+    for path in paths {
+        let error = |errno| Error::sys("mask", path, errno);
+        let Some(target) = look_up(root, path)? else {
+            continue;
+        };
+        let cover = if is_directory(&target).map_err(error)? {
+            match &empty {
+                Some(first) => clone_open(first, false).map_err(error)?,
+                None => empty_directory().map_err(error)?,
+            }
+        } else {
+            clone_open(&null, false).map_err(error)?
+        };
+        attach(&cover, &target).map_err(error)?;
+        verify(root, path, &cover)?;
+        if empty.is_none() && is_directory(&cover).map_err(error)? {
+            empty = Some(cover);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a path each read-only, with all that is mounted below. What does not exist is left.
+///
+/// # Errors
+/// `Sys`, `Invalid` when a path does not lead to the read-only mount afterwards.
+pub fn make_readonly(root: &RootFd, paths: &[String]) -> Result<()> {
+    for path in paths {
+        let error = |errno| Error::sys("make read-only", path, errno);
+        let Some(target) = look_up(root, path)? else {
+            continue;
+        };
+        let cover = clone_open(&target, true).map_err(error)?;
+        let attributes = MountAttributes {
+            set: RDONLY,
+            ..MountAttributes::default()
+        };
+        set_attributes(cover.as_fd(), attributes, true)
+            .map_err(|error| Error::sys("make read-only", path, error))?;
+        attach(&cover, &target).map_err(error)?;
+        verify(root, path, &cover)?;
+    }
+    Ok(())
+}
+
+fn look_up(root: &RootFd, path: &str) -> Result<Option<OwnedFd>> {
+    match root.look_up(Path::new(path), OFlags::PATH) {
+        Ok(target) => Ok(Some(target)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(Error::sys("open in the container", path, errno)),
+    }
+}
+
+fn empty_directory() -> Result<OwnedFd, Errno> {
+    let directory = new_filesystem(
+        "tmpfs",
+        "tmpfs",
+        &[
+            "nr_blocks=1".into(),
+            "nr_inodes=1".into(),
+            "mode=555".into(),
+        ],
+    )?;
+    let attributes = MountAttributes {
+        set: RDONLY | sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC,
+        ..MountAttributes::default()
+    };
+    set_attributes(directory.as_fd(), attributes, false)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(directory)
+}
+
+/// The path must lead to this very mount now.
+fn verify(root: &RootFd, path: &str, cover: &OwnedFd) -> Result<()> {
+    let error = |errno| Error::sys("verify the mask of", path, errno);
+    let found = root.look_up(Path::new(path), OFlags::PATH).map_err(error)?;
+    if mount_id(&found).map_err(error)? == mount_id(cover).map_err(error)? {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "verify the mask of {path}: the path leads elsewhere"
+        )))
+    }
+}
+
+fn mount_id(file: &OwnedFd) -> Result<u64, Errno> {
+    let stat = rustix::fs::statx(
+        file,
+        "",
+        rustix::fs::AtFlags::EMPTY_PATH,
+        rustix::fs::StatxFlags::MNT_ID,
+    )?;
+    Ok(stat.stx_mnt_id)
+}

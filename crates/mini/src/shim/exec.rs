@@ -1,0 +1,63 @@
+//! One more process in the container.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use cgroups::Cgroup;
+use shim_protocol::ExecRequest;
+
+use crate::error::{Error, Result};
+use crate::process::exec::{join, namespaces_to_join};
+use crate::process::finish::Stdio;
+use crate::process::join::JoinPlan;
+use crate::process::spawn::Spawned;
+use crate::shim::streams::Streams;
+use crate::spec::{Process, Spec};
+
+/// What joining needs of the container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joinable<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) spec: &'a Spec,
+}
+
+/// Starts the process with its own streams.
+pub(crate) fn start(
+    container: &Joinable<'_>,
+    cgroup: &Cgroup,
+    init: BorrowedFd<'_>,
+    request: &ExecRequest,
+) -> Result<(Spawned, Streams)> {
+    let process = Process::deserialize_from(&request.process)?;
+    let linux = container
+        .spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    let plan = |stdio| JoinPlan {
+        id: container.id,
+        process: &process,
+        seccomp: linux.seccomp.as_ref(),
+        init,
+        namespaces: namespaces_to_join(linux),
+        stdio,
+        console_size: request.console_size,
+    };
+    if process.terminal {
+        let mut spawned = join(plan(Stdio::Terminal), cgroup)?;
+        let master = spawned
+            .terminal
+            .take()
+            .ok_or_else(|| Error::invalid("no terminal came from the process"))?;
+        return Ok((spawned, Streams::terminal(master)?));
+    }
+    let (streams, ends) = Streams::pipes(request.streams.stdin)?;
+    let stdio = Stdio::Descriptors([ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()]);
+    Ok((join(plan(stdio), cgroup)?, streams))
+}
+
+impl Process {
+    fn deserialize_from(json: &serde_json::Value) -> Result<Self> {
+        serde::Deserialize::deserialize(json)
+            .map_err(|error| Error::invalid(format!("read the process: {error}")))
+    }
+}

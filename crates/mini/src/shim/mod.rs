@@ -1,0 +1,13 @@
+//! The small process that stays with each container: it holds the terminal or the pipes, writes the log, serves those who
+//! attach, runs execs, and leaves the exit record before it tells anyone. It outlives the engine.
+//!
+//! One thread, no timers. The protocol is the crate `shim_protocol`.
+
+mod connection;
+mod exec;
+mod launch;
+mod log;
+mod server;
+mod streams;
+
+pub use launch::run;

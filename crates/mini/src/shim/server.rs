@@ -1,0 +1,626 @@
+//! The shim's one thread: it waits for output, clients, signals and memory, and never wakes up without one of them.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use cgroups::{Cgroup, OomWatch};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, pidfd_send_signal, wait};
+use shim_protocol::{AttachStreams, Call, Event, ExitRecord, Message, Reply, Request, ShimState};
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::process::spawn::Spawned;
+use crate::shim::connection::{Connection, Role, Target};
+use crate::shim::exec::{self, Joinable};
+use crate::shim::log::{Log, Stream};
+use crate::shim::streams::{Read, Streams};
+
+/// An exec's process.
+#[derive(Debug)]
+struct Exec {
+    pid: i32,
+    pidfd: OwnedFd,
+    streams: Streams,
+}
+
+/// Where the container's traces on disk are, for its end.
+pub(crate) trait Ending {
+    /// Makes the exit durable, then removes the cgroup, the runtime's state and the socket.
+    fn end(&mut self, exit: &ExitRecord, cgroup: &Cgroup) -> Result<()>;
+}
+
+/// Everything the loop works on.
+pub(crate) struct Server<'a> {
+    pub(crate) joinable: Joinable<'a>,
+    pub(crate) ending: &'a mut dyn Ending,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) oom: Option<OomWatch>,
+    pub(crate) signals: OwnedFd,
+    pub(crate) listener: Option<OwnedFd>,
+    pub(crate) log: Option<Log>,
+    pub(crate) state: ShimState,
+    pub(crate) process: Spawned,
+    pub(crate) streams: Streams,
+    pub(crate) stdin_once: bool,
+    pub(crate) connections: Vec<Connection>,
+    execs: BTreeMap<String, Exec>,
+    oom_kills_total: u64,
+    buffer: Vec<u8>,
+}
+
+/// The parts that the loop needs at its start.
+pub(crate) struct Parts<'a> {
+    pub(crate) joinable: Joinable<'a>,
+    pub(crate) ending: &'a mut dyn Ending,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) signals: OwnedFd,
+    pub(crate) listener: OwnedFd,
+    pub(crate) log: Option<Log>,
+    pub(crate) state: ShimState,
+    pub(crate) process: Spawned,
+    pub(crate) streams: Streams,
+    pub(crate) stdin_once: bool,
+    pub(crate) connections: Vec<Connection>,
+}
+
+/// What a polled descriptor is.
+#[derive(Clone, Debug)]
+enum Token {
+    Listener,
+    Signals,
+    Oom,
+    Output(Target, Stream),
+    Input(Target),
+    /// Its index, and whether the peer is gone.
+    Connection(usize, bool),
+}
+
+impl<'a> Server<'a> {
+    pub(crate) fn new(parts: Parts<'a>) -> Self {
+        // Without it the kills are still counted at the end.
+        let oom = parts.cgroup.watch_oom().ok();
+        Self {
+            joinable: parts.joinable,
+            ending: parts.ending,
+            cgroup: parts.cgroup,
+            oom,
+            signals: parts.signals,
+            listener: Some(parts.listener),
+            log: parts.log,
+            state: parts.state,
+            process: parts.process,
+            streams: parts.streams,
+            stdin_once: parts.stdin_once,
+            connections: parts.connections,
+            execs: BTreeMap::new(),
+            oom_kills_total: 0,
+            buffer: vec![0; 64 * 1024],
+        }
+    }
+
+    /// Serves until the container has ended and everybody has everything.
+    ///
+    /// # Errors
+    /// When waiting itself is not possible.
+    pub(crate) fn run(mut self) -> Result<()> {
+        while self.state.exit.is_none() || !self.connections.is_empty() {
+            for token in self.wait()? {
+                self.handle(token);
+            }
+            self.connections.retain(|connection| !connection.is_done());
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<Vec<Token>> {
+        let mut wanted: Vec<(Token, BorrowedFd<'_>, PollFlags)> = Vec::new();
+        wanted.push((Token::Signals, self.signals.as_fd(), PollFlags::IN));
+        if let Some(listener) = &self.listener {
+            wanted.push((Token::Listener, listener.as_fd(), PollFlags::IN));
+        }
+        if let Some(oom) = &self.oom {
+            wanted.push((Token::Oom, oom.as_fd(), PollFlags::IN));
+        }
+        for (target, streams) in self.all_streams() {
+            if !self
+                .connections
+                .iter()
+                .any(|connection| connection.carries(&target) && connection.is_full())
+            {
+                wanted.extend(streams.sources().map(|(stream, fd)| {
+                    (Token::Output(target.clone(), stream), fd, PollFlags::IN)
+                }));
+            }
+            if let Some(fd) = streams.input_wanted() {
+                wanted.push((Token::Input(target), fd, PollFlags::OUT));
+            }
+        }
+        for (index, connection) in self.connections.iter().enumerate() {
+            let mut flags = PollFlags::empty();
+            if connection.has_unsent() {
+                flags |= PollFlags::OUT;
+            }
+            if self.listens_to(connection) {
+                flags |= PollFlags::IN;
+            }
+            wanted.push((Token::Connection(index, false), connection.fd(), flags));
+        }
+        let mut fds: Vec<PollFd<'_>> = wanted
+            .iter()
+            .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
+            .collect();
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::sys("wait", "for events", errno)),
+            }
+        }
+        let happened = wanted
+            .iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(happened
+            .map(|((token, ..), fd)| match token {
+                Token::Connection(index, _) => Token::Connection(
+                    *index,
+                    fd.revents().intersects(PollFlags::HUP | PollFlags::ERR),
+                ),
+                other => other.clone(),
+            })
+            .collect())
+    }
+
+    fn listens_to(&self, connection: &Connection) -> bool {
+        match &connection.role {
+            Role::Control { .. } => !connection.closing,
+            Role::Stream {
+                target,
+                streams,
+                input_ended,
+                ..
+            } => {
+                streams.stdin
+                    && !input_ended
+                    && self.streams_of(target).is_some_and(Streams::takes_input)
+            }
+        }
+    }
+
+    fn all_streams(&self) -> impl Iterator<Item = (Target, &Streams)> {
+        let execs = self
+            .execs
+            .iter()
+            .map(|(id, exec)| (Target::Exec(id.clone()), &exec.streams));
+        std::iter::once((Target::Container, &self.streams)).chain(execs)
+    }
+
+    fn streams_of(&self, target: &Target) -> Option<&Streams> {
+        match target {
+            Target::Container => Some(&self.streams),
+            Target::Exec(id) => self.execs.get(id).map(|exec| &exec.streams),
+        }
+    }
+
+    fn streams_mut(&mut self, target: &Target) -> Option<&mut Streams> {
+        match target {
+            Target::Container => Some(&mut self.streams),
+            Target::Exec(id) => self.execs.get_mut(id).map(|exec| &mut exec.streams),
+        }
+    }
+
+    fn handle(&mut self, token: Token) {
+        match token {
+            Token::Listener => self.accept(),
+            Token::Signals => self.reap(),
+            Token::Oom => self.count_kills(),
+            Token::Output(target, stream) => {
+                self.pass_output(&target, stream);
+            }
+            Token::Input(target) => {
+                if let Some(streams) = self.streams_mut(&target) {
+                    streams.write_input();
+                }
+            }
+            Token::Connection(index, hung_up) => self.serve_connection(index, hung_up),
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        // A client that went away while it waited is nobody's error.
+        if let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) {
+            self.connections.push(Connection::control(socket, false));
+        }
+    }
+
+    /// Passes one piece of output to the log, then to those attached; false when there is none now.
+    fn pass_output(&mut self, target: &Target, stream: Stream) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = self
+            .streams_mut(target)
+            .map_or(Read::End, |streams| streams.read(stream, &mut buffer));
+        if let Read::Bytes(count) = read {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if let (Target::Container, Some(log)) = (target, &mut self.log) {
+                // A full disk must not stop the program: clients still get it, and the shim's own log says so.
+                if let Err(error) = log.write(stream, bytes) {
+                    eprint_line(&format!("write the container's log: {error}"));
+                }
+            }
+            for connection in self
+                .connections
+                .iter_mut()
+                .filter(|connection| connection.carries(target))
+            {
+                connection.send_output(stream, bytes);
+            }
+        }
+        self.buffer = buffer;
+        matches!(read, Read::Bytes(_))
+    }
+
+    /// Passes on everything that a process that has ended left in its pipes.
+    fn drain(&mut self, target: &Target) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            while self.pass_output(target, stream) {}
+        }
+    }
+
+    fn serve_connection(&mut self, index: usize, hung_up: bool) {
+        let mut buffer = [0_u8; 16 * 1024];
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        connection.flush();
+        match &connection.role {
+            Role::Control { .. } => match connection.receive(&mut buffer) {
+                None => {}
+                Some([]) => connection.dead = true,
+                Some(bytes) => {
+                    let mut received = bytes;
+                    while let Some(line) = self
+                        .connections
+                        .get_mut(index)
+                        .and_then(|connection| connection.next_line(received))
+                    {
+                        received = &[];
+                        self.serve_request(index, &line);
+                    }
+                }
+            },
+            Role::Stream {
+                target,
+                streams,
+                input_ended,
+                ..
+            } => {
+                if !streams.stdin || *input_ended {
+                    // It is polled for what it takes and for its end alone.
+                    connection.dead |= hung_up;
+                    return;
+                }
+                let target = target.clone();
+                match connection.receive(&mut buffer) {
+                    // Gone without an end: no more input will come from it either.
+                    None if connection.dead => self.input_ended(index, &target),
+                    None => {}
+                    Some([]) => self.input_ended(index, &target),
+                    Some(bytes) => {
+                        let bytes = bytes.to_vec();
+                        if let Some(streams) = self.streams_mut(&target) {
+                            streams.push_input(&bytes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn input_ended(&mut self, index: usize, target: &Target) {
+        if let Some(Connection {
+            role: Role::Stream { input_ended, .. },
+            ..
+        }) = self.connections.get_mut(index)
+        {
+            *input_ended = true;
+        }
+        let ends = *target != Target::Container || self.stdin_once;
+        if let Some(streams) = self.streams_mut(target).filter(|_| ends) {
+            streams.end_input();
+        }
+    }
+
+    fn serve_request(&mut self, index: usize, line: &[u8]) {
+        let request: Request = match serde_json::from_slice(line) {
+            Ok(request) => request,
+            Err(error) => {
+                if let Some(connection) = self.connections.get_mut(index) {
+                    eprint_line(&format!("a request that is not understood: {error}"));
+                    connection.dead = true;
+                }
+                return;
+            }
+        };
+        let seq = request.seq;
+        let reply = self
+            .call(index, seq, request.call)
+            .unwrap_or_else(|error| Some(Reply::Failed(error.to_failure())));
+        if let Some(reply) = reply {
+            self.answer(index, seq, reply);
+        }
+    }
+
+    fn answer(&mut self, index: usize, seq: u64, reply: Reply) {
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.send(&Message::Reply { seq, reply });
+        }
+    }
+
+    /// Does what is asked; [`None`] when the answer is sent already.
+    fn call(&mut self, index: usize, seq: u64, call: Call) -> Result<Option<Reply>> {
+        let running = |server: &Self| {
+            if server.state.exit.is_none() {
+                Ok(())
+            } else {
+                Err(Error::not_running())
+            }
+        };
+        Ok(Some(match call {
+            Call::Hello => Reply::Hello {
+                version: shim_protocol::VERSION,
+                id: self.joinable.id.to_owned(),
+            },
+            Call::State => {
+                self.state.execs = self
+                    .execs
+                    .iter()
+                    .map(|(id, exec)| (id.clone(), exec.pid))
+                    .collect();
+                Reply::State(self.state.clone())
+            }
+            Call::Watch => {
+                if let Some(connection) = self.connections.get_mut(index) {
+                    connection.role = Role::Control {
+                        line: Vec::new(),
+                        watching: true,
+                    };
+                }
+                Reply::Done
+            }
+            Call::Signal { signal, all } => {
+                running(self)?;
+                self.signal(signal, all)?;
+                Reply::Done
+            }
+            Call::Resize {
+                size,
+                exec_id: None,
+            } => {
+                self.streams.resize(size)?;
+                Reply::Done
+            }
+            Call::Resize {
+                size,
+                exec_id: Some(id),
+            } => {
+                self.execs
+                    .get(&id)
+                    .ok_or_else(Error::not_running)?
+                    .streams
+                    .resize(size)?;
+                Reply::Done
+            }
+            Call::SignalExec { exec_id, signal } => {
+                let exec = self.execs.get(&exec_id).ok_or_else(Error::not_running)?;
+                send_signal(&exec.pidfd, signal)?;
+                Reply::Done
+            }
+            Call::Attach(streams) => {
+                running(self)?;
+                let raw = self.streams.is_terminal();
+                self.answer(index, seq, Reply::Done);
+                self.make_stream(index, Target::Container, streams, raw);
+                return Ok(None);
+            }
+            Call::Exec(request) => {
+                running(self)?;
+                if self.execs.contains_key(&request.exec_id) {
+                    return Err(Error::invalid("an exec of this id runs"));
+                }
+                let (process, streams) = exec::start(
+                    &self.joinable,
+                    &self.cgroup,
+                    self.process.pidfd.as_fd(),
+                    &request,
+                )?;
+                let reply = Reply::ExecStarted { pid: process.pid };
+                let raw = streams.is_terminal();
+                let exec = Exec {
+                    pid: process.pid,
+                    pidfd: process.pidfd,
+                    streams,
+                };
+                self.execs.insert(request.exec_id.clone(), exec);
+                self.answer(index, seq, reply);
+                self.make_stream(index, Target::Exec(request.exec_id), request.streams, raw);
+                return Ok(None);
+            }
+        }))
+    }
+
+    fn make_stream(&mut self, index: usize, target: Target, streams: AttachStreams, raw: bool) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        let early = connection.become_stream(target.clone(), streams, raw);
+        if let Some(streams) = self.streams_mut(&target).filter(|_| streams.stdin) {
+            streams.push_input(&early);
+        }
+    }
+
+    fn signal(&self, signal: i32, all: bool) -> Result<()> {
+        if !all {
+            return send_signal(&self.process.pidfd, signal);
+        }
+        for pid in self.cgroup.processes()? {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // One that has ended meanwhile got what it should.
+                rustix::process::kill_process(pid, named(signal)?).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the exits that SIGCHLD announced: the container's first process, execs, and orphans that came to us.
+    fn reap(&mut self) {
+        while let Ok(Some(_)) = sys::signal::read(&self.signals) {}
+        let mut first = None;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            if pid == self.process.pid {
+                first = Some(status);
+            } else if let Some(id) = self
+                .execs
+                .iter()
+                .find(|(_, exec)| exec.pid == pid)
+                .map(|(id, _)| id.clone())
+            {
+                self.end_exec(&id, exit_code(status));
+            }
+        }
+        if let Some(status) = first {
+            self.end_container(status);
+        }
+    }
+
+    fn end_exec(&mut self, id: &str, exit_code: i32) {
+        let target = Target::Exec(id.to_owned());
+        self.drain(&target);
+        self.execs.remove(id);
+        self.tell_watchers(&Event::ExecExited {
+            exec_id: id.to_owned(),
+            exit_code,
+        });
+        self.close_streams(&target);
+    }
+
+    fn end_container(&mut self, status: WaitStatus) {
+        let finished_at_unix_ns = clock::unix_ns();
+        // With the host's or another's process namespace the rest would live on; with its own the kernel has ended it.
+        if let Err(error) = self.cgroup.kill_all(std::time::Duration::from_secs(5)) {
+            eprint_line(&error.to_string());
+        }
+        while let Some(id) = self.execs.keys().next().cloned() {
+            let status = self.execs.get(&id).and_then(|exec| {
+                // In another process namespace than the container's it may have been spared.
+                pidfd_send_signal(&exec.pidfd, Signal::KILL).ok();
+                wait_for(exec.pid)
+            });
+            self.end_exec(&id, status.map_or(137, exit_code));
+        }
+        self.drain(&Target::Container);
+        if let Some(Err(error)) = self.log.as_mut().map(Log::finish) {
+            eprint_line(&format!("write the container's log: {error}"));
+        }
+        self.count_kills();
+        self.oom = None;
+        let exit = ExitRecord {
+            exit_code: exit_code(status),
+            signal: status.terminating_signal(),
+            oom_killed: self.oom_kills_total > 0,
+            finished_at_unix_ns,
+        };
+        self.listener = None;
+        if let Err(error) = self.ending.end(&exit, &self.cgroup) {
+            eprint_line(&error.to_string());
+        }
+        self.state.exit = Some(exit.clone());
+        self.tell_watchers(&Event::Exited(exit));
+        self.close_streams(&Target::Container);
+        for connection in &mut self.connections {
+            connection.closing = true;
+        }
+        // From here only what slow clients have not read yet keeps us.
+        self.buffer = Vec::new();
+        sys::memory::trim();
+    }
+
+    fn tell_watchers(&mut self, event: &Event) {
+        for connection in &mut self.connections {
+            if matches!(connection.role, Role::Control { watching: true, .. }) {
+                connection.send(&Message::Event(event.clone()));
+            }
+        }
+    }
+
+    fn close_streams(&mut self, target: &Target) {
+        for connection in self
+            .connections
+            .iter_mut()
+            .filter(|connection| connection.carries(target))
+        {
+            connection.closing = true;
+        }
+    }
+
+    fn count_kills(&mut self) {
+        if let Some(oom) = &self.oom {
+            drop(oom.drain());
+        }
+        let kills_total = self
+            .cgroup
+            .oom_kills_total()
+            .unwrap_or(self.oom_kills_total);
+        if kills_total > self.oom_kills_total {
+            self.oom_kills_total = kills_total;
+            self.tell_watchers(&Event::OutOfMemory { kills_total });
+        }
+    }
+}
+
+fn named(signal: i32) -> Result<Signal> {
+    Signal::from_named_raw(signal)
+        .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent")))
+}
+
+fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<()> {
+    match pidfd_send_signal(pidfd, named(signal)?) {
+        Ok(()) => Ok(()),
+        Err(Errno::SRCH) => Err(Error::not_running()),
+        Err(errno) => Err(Error::sys("send", &format!("signal {signal}"), errno)),
+    }
+}
+
+/// 0 to 255, or 128 + the signal.
+fn exit_code(status: WaitStatus) -> i32 {
+    status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(255)
+}
+
+fn wait_for(pid: i32) -> Option<WaitStatus> {
+    let (_, status) = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()).ok()??;
+    Some(status)
+}
+
+/// The shim's own log is its standard error, a file of the engine's.
+#[expect(clippy::print_stderr, reason = "there is no other place to say it")]
+fn eprint_line(text: &str) {
+    eprintln!("{} {text}", clock::rfc3339(clock::unix_ns()));
+}
+
+impl Error {
+    fn not_running() -> Self {
+        Self::new(
+            crate::error::ErrorKind::WrongState,
+            "the process is not running",
+        )
+    }
+}

@@ -1,0 +1,275 @@
+//! What is remembered of a container: one JSON file in a directory of its own below `--root`, on a file system that ends with the
+//! machine's run.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use cgroups::{Cgroup, Layout};
+use serde::{Deserialize, Serialize};
+
+use crate::container::PATIENCE;
+use crate::error::{Error, ErrorKind, Result};
+
+const STATE_FILE: &str = "state.json";
+/// The gate of `start`; its being there is what tells a created container from a running one.
+const GATE_FILE: &str = "exec.fifo";
+
+/// The remembered facts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of the runtime-spec.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// Its first process.
+    pub pid: i32,
+    /// Start time of that process in clock ticks since boot: with the pid its identity.
+    pub start_ticks: u64,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// Path of its cgroup.
+    pub cgroup_path: String,
+    /// When it was made, nanoseconds since the Unix epoch.
+    pub created_unix_ns: i64,
+    /// From its spec.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// How a container is, in the runtime-spec's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It waits for `start`.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its program is frozen.
+    Paused,
+    /// Its program has ended.
+    Stopped,
+}
+
+impl Status {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The directory of one container.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+impl Store {
+    /// The directory of a container.
+    ///
+    /// # Errors
+    /// `Invalid` for an id with other characters than letters, digits and `_+-.`, or one that is a path.
+    pub fn of(root: &Path, id: &str) -> Result<Self> {
+        let valid = !id.is_empty()
+            && id != "."
+            && id != ".."
+            && id.len() <= 1024
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte));
+        if !valid {
+            return Err(
+                Error::invalid(format!("invalid container id format: {id:?}"))
+                    .with_hint("letters, digits and _+-. are allowed"),
+            );
+        }
+        Ok(Self {
+            directory: root.join(id),
+        })
+    }
+
+    /// Makes the directory of a new container.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `Sys`.
+    pub fn create(root: &Path, id: &str) -> Result<Self> {
+        let store = Self::of(root, id)?;
+        let error = |path: &Path, error: std::io::Error| Error::sys("make", path.display(), error);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(root)
+            .map_err(|source| error(root, source))?;
+        match std::fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&store.directory)
+        {
+            Ok(()) => Ok(store),
+            Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("container with given ID already exists: {id}"),
+            )),
+            Err(source) => Err(error(&store.directory, source)),
+        }
+    }
+
+    /// The fifo of `start`.
+    pub fn gate(&self) -> PathBuf {
+        self.directory.join(GATE_FILE)
+    }
+
+    /// Remembers the state.
+    ///
+    /// # Errors
+    /// `Sys`.
+    pub fn write(&self, state: &State) -> Result<()> {
+        let path = self.directory.join(STATE_FILE);
+        let new = self.directory.join("state.json.new");
+        let json = serde_json::to_vec(state)
+            .map_err(|error| Error::invalid(format!("encode the state: {error}")))?;
+        std::fs::write(&new, json).map_err(|error| Error::sys("write", new.display(), error))?;
+        std::fs::rename(&new, &path).map_err(|error| Error::sys("rename", path.display(), error))
+    }
+
+    /// Reads the state.
+    ///
+    /// # Errors
+    /// `NotFound`, `Sys`, `Invalid` for a file that is not one of ours.
+    pub fn read(&self) -> Result<State> {
+        let path = self.directory.join(STATE_FILE);
+        let id = self
+            .directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        match std::fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map_err(|error| Error::invalid(format!("read {}: {error}", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("container does not exist: {id}"),
+            )),
+            Err(error) => Err(Error::sys("read", path.display(), error)),
+        }
+    }
+
+    /// Forgets the container. What is gone is fine.
+    ///
+    /// # Errors
+    /// `Sys`.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::sys("remove", self.directory.display(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How the container is now.
+    pub fn status(&self, state: &State) -> Status {
+        if start_ticks(state.pid) != Some(state.start_ticks) {
+            return Status::Stopped;
+        }
+        if self.gate().exists() {
+            return Status::Created;
+        }
+        match state.cgroup().and_then(|cgroup| Ok(cgroup.is_frozen()?)) {
+            Ok(true) => Status::Paused,
+            _ => Status::Running,
+        }
+    }
+}
+
+impl State {
+    /// The container's cgroup.
+    ///
+    /// # Errors
+    /// That of looking.
+    pub fn cgroup(&self) -> Result<Cgroup> {
+        Ok(Cgroup::open(&Layout::detect()?, &self.cgroup_path)?)
+    }
+
+    /// Ends whatever is left of the container's processes, and removes its cgroup.
+    ///
+    /// # Errors
+    /// `Sys` when something will not go.
+    pub fn end(&self) -> Result<()> {
+        match self.cgroup() {
+            Ok(cgroup) => {
+                cgroup.kill_all(PATIENCE)?;
+                Ok(cgroup.remove(PATIENCE)?)
+            }
+            // It is gone already.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Start time of a living process in clock ticks since boot; [`None`] when it is gone or only waits to be reaped.
+///
+/// Source: man 5 proc_pid_stat, fields 3 and 22.
+pub fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, parentheses too.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    if matches!(fields.next()?, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_paths_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for id in ["", ".", "..", "a/b", "../x", "a b", "x\0y"] {
+            assert!(Store::create(root.path(), id).is_err(), "{id:?}");
+        }
+        Store::create(root.path(), "Az0_+-.").unwrap();
+        assert_eq!(
+            Store::create(root.path(), "Az0_+-.").unwrap_err().kind(),
+            ErrorKind::AlreadyExists
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_not_there_is_not_found() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::create(root.path(), "x").unwrap();
+        assert_eq!(store.read().unwrap_err().kind(), ErrorKind::NotFound);
+        let pid = std::process::id().cast_signed();
+        let state = State {
+            oci_version: "1.2.0".into(),
+            id: "x".into(),
+            pid,
+            start_ticks: start_ticks(pid).unwrap(),
+            bundle: "/b".into(),
+            cgroup_path: "/none/such".into(),
+            created_unix_ns: 1,
+            annotations: BTreeMap::new(),
+        };
+        store.write(&state).unwrap();
+        assert_eq!(store.read().unwrap().pid, pid);
+        assert_eq!(store.status(&state), Status::Running);
+        assert_eq!(
+            store.status(&State {
+                start_ticks: 1,
+                ..state
+            }),
+            Status::Stopped
+        );
+        store.remove().unwrap();
+        store.remove().unwrap();
+    }
+}

@@ -1,0 +1,200 @@
+//! What a `config.json` must have, and what is refused by name because it would not be honoured.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::spec::{NamespaceKind, Process, Spec};
+
+/// Checks a spec.
+///
+/// # Errors
+/// `Invalid` for what is missing or wrong, `Unsupported` for what is not honoured.
+pub fn validate(spec: &Spec) -> Result<()> {
+    if !spec.oci_version.starts_with("1.") {
+        return Err(Error::invalid(format!(
+            "ociVersion {:?} is not 1.x",
+            spec.oci_version
+        )));
+    }
+    let process = spec
+        .process()
+        .ok_or_else(|| Error::invalid("process is missing"))?;
+    validate_process(process)?;
+    if spec.root.as_ref().is_none_or(|root| root.path.is_empty()) {
+        return Err(Error::invalid("root.path is missing"));
+    }
+    let linux = spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    if spec.namespace(NamespaceKind::Mount).is_none() {
+        return Err(Error::unsupported(
+            "linux.namespaces has no mount namespace: the host's root would be changed",
+        ));
+    }
+    for (index, namespace) in linux.namespaces.iter().enumerate() {
+        if linux
+            .namespaces
+            .iter()
+            .skip(index + 1)
+            .any(|other| other.kind == namespace.kind)
+        {
+            return Err(Error::invalid(format!(
+                "linux.namespaces names {:?} twice",
+                namespace.kind
+            )));
+        }
+    }
+    if spec.has_new(NamespaceKind::User)
+        || !linux.uid_mappings.is_empty()
+        || !linux.gid_mappings.is_empty()
+    {
+        return Err(Error::unsupported(
+            "linux.namespaces: user namespaces are not offered yet",
+        ));
+    }
+    if !spec.hostname.is_empty() && spec.namespace(NamespaceKind::Uts).is_none() {
+        return Err(Error::invalid(
+            "hostname is set without a UTS namespace: it would be the host's",
+        ));
+    }
+    for key in linux.sysctl.keys() {
+        let network = key.starts_with("net.") || key.starts_with("net/");
+        let ipc = ["kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."]
+            .iter()
+            .any(|prefix| key.replace('/', ".").starts_with(prefix));
+        let allowed = (network && spec.namespace(NamespaceKind::Network).is_some())
+            || (ipc && spec.namespace(NamespaceKind::Ipc).is_some());
+        if !allowed {
+            return Err(Error::invalid(format!(
+                "linux.sysctl: {key} is not of a namespace that the container has of its own"
+            )));
+        }
+    }
+    for mount in &spec.mounts {
+        if mount.destination.is_empty() || !Path::new(&mount.destination).is_absolute() {
+            return Err(Error::invalid(format!(
+                "mounts: destination {:?} is not absolute",
+                mount.destination
+            )));
+        }
+        refuse(
+            mount.uid_mappings.is_some() || mount.gid_mappings.is_some(),
+            "mounts[].uidMappings",
+        )?;
+    }
+    refuse(spec.vm.is_some(), "vm")?;
+    refuse(spec.windows.is_some(), "windows")?;
+    refuse(spec.solaris.is_some(), "solaris")?;
+    refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
+    refuse(linux.personality.is_some(), "linux.personality")?;
+    refuse(linux.time_offsets.is_some(), "linux.timeOffsets")?;
+    refuse(linux.memory_policy.is_some(), "linux.memoryPolicy")?;
+    refuse(linux.net_devices.is_some(), "linux.netDevices")?;
+    let resources = linux.resources.as_ref();
+    refuse(
+        resources.is_some_and(|resources| resources.rdma.is_some()),
+        "linux.resources.rdma",
+    )?;
+    Ok(())
+}
+
+/// Checks a process, the container's or an exec's.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_process(process: &Process) -> Result<()> {
+    if process.args.is_empty() {
+        return Err(Error::invalid("process.args is empty"));
+    }
+    if !Path::new(&process.cwd).is_absolute() {
+        return Err(Error::invalid(format!(
+            "process.cwd {:?} is not absolute",
+            process.cwd
+        )));
+    }
+    if let Some(entry) = process.env.iter().find(|entry| entry.contains('\0')) {
+        return Err(Error::invalid(format!(
+            "process.env: {entry:?} has a zero byte"
+        )));
+    }
+    refuse(process.scheduler.is_some(), "process.scheduler")?;
+    refuse(process.io_priority.is_some(), "process.ioPriority")?;
+    refuse(
+        process.exec_cpu_affinity.is_some(),
+        "process.execCPUAffinity",
+    )
+}
+
+fn refuse(given: bool, name: &str) -> Result<()> {
+    if given {
+        Err(Error::unsupported(format!("{name} is not offered")))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(change: serde_json::Value) -> Spec {
+        let mut base = serde_json::json!({
+            "ociVersion": "1.0.2", "root": {"path": "rootfs"}, "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+            "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
+        });
+        fn put(base: &mut serde_json::Value, change: serde_json::Value) {
+            match (base, change) {
+                (serde_json::Value::Object(base), serde_json::Value::Object(change)) => {
+                    for (key, value) in change {
+                        put(base.entry(key).or_insert(serde_json::Value::Null), value);
+                    }
+                }
+                (base, change) => *base = change,
+            }
+        }
+        put(&mut base, change);
+        serde_json::from_value(base).unwrap()
+    }
+
+    #[test]
+    fn the_least_there_can_be_is_enough() {
+        validate(&spec(serde_json::json!({}))).unwrap();
+    }
+
+    #[test]
+    fn what_would_not_be_honoured_is_refused_by_name() {
+        for (change, word) in [
+            (serde_json::json!({"process": {"args": []}}), "process.args"),
+            (
+                serde_json::json!({"process": {"cwd": "relative"}}),
+                "process.cwd",
+            ),
+            (serde_json::json!({"ociVersion": "2.0.0"}), "ociVersion"),
+            (
+                serde_json::json!({"linux": {"namespaces": [{"type": "pid"}]}}),
+                "mount namespace",
+            ),
+            (
+                serde_json::json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}),
+                "twice",
+            ),
+            (
+                serde_json::json!({"linux": {"intelRdt": {"closID": "x"}}}),
+                "linux.intelRdt",
+            ),
+            (serde_json::json!({"hostname": "box"}), "hostname"),
+            (
+                serde_json::json!({"linux": {"sysctl": {"kernel.panic": "1"}}}),
+                "kernel.panic",
+            ),
+            (
+                serde_json::json!({"process": {"scheduler": {"policy": "SCHED_FIFO"}}}),
+                "process.scheduler",
+            ),
+        ] {
+            let error = validate(&spec(change)).unwrap_err();
+            assert!(error.to_string().contains(word), "{word}: {error}");
+        }
+    }
+}

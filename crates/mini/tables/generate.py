@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Writes src/seccomp/tables/*.rs: system call numbers by name, from the kernel's headers on this machine.
+
+usage: crates/mini/tables/generate.py    (needs gcc and linux-libc-dev; run on x86-64)
+
+Calls newer than the headers are added from the list below: since Linux 5.1 their numbers are the same everywhere.
+"""
+import pathlib
+import re
+import subprocess
+
+NEWER = {
+    "cachestat": 451, "fchmodat2": 452, "map_shadow_stack": 453, "futex_wake": 454, "futex_wait": 455,
+    "futex_requeue": 456, "statmount": 457, "listmount": 458, "lsm_get_self_attr": 459, "lsm_set_self_attr": 460,
+    "lsm_list_modules": 461, "mseal": 462, "setxattrat": 463, "getxattrat": 464, "listxattrat": 465,
+    "removexattrat": 466, "open_tree_attr": 467, "file_getattr": 468, "file_setattr": 469,
+}
+X86_64_ONLY = {"uretprobe": 335, "uprobe": 336}
+GENERIC = ["__BITS_PER_LONG=64", "__ARCH_WANT_NEW_STAT", "__ARCH_WANT_RENAMEAT", "__ARCH_WANT_SET_GET_RLIMIT",
+           "__ARCH_WANT_SYS_CLONE3", "__ARCH_WANT_MEMFD_SECRET"]
+
+
+def numbers(header, defines=()):
+    macros = subprocess.run(
+        ["gcc", "-E", "-dM", *[f"-D{define}" for define in defines], "-include", header, "-x", "c", "/dev/null"],
+        check=True, capture_output=True, text=True).stdout
+    values = dict(re.findall(r"#define (\w+) (.+)", macros))
+
+    def resolve(text):
+        text = text.strip().strip("()")
+        total = 0
+        for part in text.split("+"):
+            part = part.strip()
+            total += int(part, 0) if re.fullmatch(r"\d+|0x[0-9a-fA-F]+", part) else resolve(values[part])
+        return total
+
+    skip = {"syscalls", "arch_specific_syscall"}
+    return {name[5:]: resolve(text) for name, text in values.items()
+            if name.startswith("__NR_") and name[5:] not in skip}
+
+
+def write(arch, title, table):
+    out = pathlib.Path(__file__).parent.parent / "src/seccomp/tables" / f"{arch}.rs"
+    lines = [f"//! System calls of {title}, sorted by name. Written by `crates/mini/tables/generate.py`.", "",
+             "/// Name and number.", f"pub(in crate::seccomp) const TABLE: [(&str, u32); {len(table)}] = ["]
+    lines += [f'    ("{name}", {number}),' for name, number in sorted(table.items())]
+    out.write_text("\n".join([*lines, "];", ""]))
+
+
+x32_bit = 0x40000000
+write("x86_64", "x86-64", numbers("asm/unistd_64.h") | NEWER | X86_64_ONLY)
+write("x86", "32-bit x86", numbers("asm/unistd_32.h") | NEWER)
+write("x32", "x32, without its bit 30",
+      {name: number & ~x32_bit for name, number in numbers("asm/unistd_x32.h", ["__X32_SYSCALL_BIT=0x40000000"]).items()} | NEWER)
+write("aarch64", "64-bit ARM", numbers("asm-generic/unistd.h", GENERIC) | NEWER)
