@@ -9,6 +9,9 @@ const SURE: f64 = 0.01;
 /// A difference below a twentieth is of no use to anyone, however sure.
 const WORTH_TELLING: f64 = 1.05;
 
+/// One figure of a run.
+type Figure = fn(&CompareSample) -> f64;
+
 /// Fills in the spreads of an engine from its samples.
 pub(super) fn summarise(engine: &mut CompareEngine) {
     let of = |figure: fn(&CompareSample) -> f64| -> Vec<f64> {
@@ -49,7 +52,7 @@ pub(super) fn sentences(engines: &[CompareEngine]) -> Vec<String> {
     let taking_part: Vec<&CompareEngine> =
         engines.iter().filter(|e| !e.samples.is_empty()).collect();
     if let [a, b] = taking_part[..] {
-        let times: [(&str, fn(&CompareSample) -> f64); 5] = [
+        let times: [(&str, Figure); 5] = [
             ("Create", |s| s.create_ms),
             ("Start, until the engine says that it runs", |s| s.start_ms),
             ("Start until the exit is told", |s| s.run_ms),
@@ -138,10 +141,10 @@ mod tests {
     use super::*;
 
     fn engine(name: &str, times: impl Iterator<Item = f64>) -> CompareEngine {
-        let samples = times
-            .enumerate()
+        let samples = (0..)
+            .zip(times)
             .map(|(run, ms)| CompareSample {
-                run: run as u32,
+                run,
                 create_ms: ms,
                 start_ms: ms,
                 run_ms: ms,

@@ -109,7 +109,7 @@ impl Comparisons {
     /// All of them, newest first.
     pub fn list(&self) -> Vec<CompareResult> {
         let mut all: Vec<CompareResult> = self.lock().values().cloned().collect();
-        all.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+        all.sort_by_key(|result| std::cmp::Reverse(result.started_at));
         all
     }
 
@@ -261,8 +261,11 @@ impl Comparisons {
                         Some(u64::from(runs)),
                     );
                 }
-                job.unless_cancelled(async { Ok::<_, Failure>(tokio::time::sleep(pause).await) })
-                    .await?;
+                let rest = async {
+                    tokio::time::sleep(pause).await;
+                    Ok::<_, Failure>(())
+                };
+                job.unless_cancelled(rest).await?;
             }
             job.percent(f64::from(round) * 95.0 / f64::from(runs));
             self.put(result);
@@ -343,7 +346,7 @@ impl Comparisons {
                 c.execute("INSERT OR REPLACE INTO comparison (id, started_ms, body) VALUES (?1, ?2, ?3)", row)?;
                 c.execute(
                     "DELETE FROM comparison WHERE id NOT IN (SELECT id FROM comparison ORDER BY started_ms DESC LIMIT ?1)",
-                    [KEPT as i64],
+                    [i64::try_from(KEPT).unwrap_or(i64::MAX)],
                 )
             })
             .await;

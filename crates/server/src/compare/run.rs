@@ -23,7 +23,7 @@ use crate::jobs::Failure;
 /// Marks containers that belong to a comparison; its value is the comparison's id.
 pub(super) const LABEL: &str = "containeros.compare";
 /// One run may take so long.
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+const RUN_LIMIT: Duration = Duration::from_mins(2);
 /// A run that ends sooner is not disturbed by looking at its memory.
 const UNDISTURBED: Duration = Duration::from_millis(100);
 /// Time between two looks at its memory.

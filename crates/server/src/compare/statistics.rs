@@ -18,6 +18,11 @@ pub(super) fn spread(samples: &[f64]) -> Option<Spread> {
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() as f64 - 1.0);
     let below = position.floor();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the number of samples"
+    )]
     let at = |index: f64| sorted.get(index as usize).copied().unwrap_or_default();
     at(below) + (at(position.ceil()) - at(below)) * (position - below)
 }
@@ -25,15 +30,15 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// Probability that two sets of samples of the same thing differ as clearly as these do: Mann-Whitney U, two-sided, normal
 /// approximation with tie correction. It takes no shape of the distribution for granted, and start latencies have long tails.
 /// None with fewer than five samples on either side.
-pub(super) fn p_value(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.len() < 5 || b.len() < 5 {
+pub(super) fn p_value(first: &[f64], second: &[f64]) -> Option<f64> {
+    if first.len() < 5 || second.len() < 5 {
         return None;
     }
-    let (n1, n2) = (a.len() as f64, b.len() as f64);
-    let mut all: Vec<(f64, bool)> = a
+    let (n1, n2) = (first.len() as f64, second.len() as f64);
+    let mut all: Vec<(f64, bool)> = first
         .iter()
         .map(|x| (*x, true))
-        .chain(b.iter().map(|x| (*x, false)))
+        .chain(second.iter().map(|x| (*x, false)))
         .collect();
     all.sort_by(|x, y| x.0.total_cmp(&y.0));
     let (mut rank_sum, mut ties, mut start) = (0.0, 0.0, 0);
@@ -42,7 +47,7 @@ pub(super) fn p_value(a: &[f64], b: &[f64]) -> Option<f64> {
             .iter()
             .take_while(|x| x.0.total_cmp(&all[start].0).is_eq())
             .count();
-        let rank = start as f64 + (same as f64 + 1.0) / 2.0;
+        let rank = f64::midpoint((start + 1) as f64, (start + same) as f64);
         rank_sum += rank * all[start..start + same].iter().filter(|x| x.1).count() as f64;
         ties += (same as f64).powi(3) - same as f64;
         start += same;

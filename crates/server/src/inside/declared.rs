@@ -268,7 +268,7 @@ fn mounts(found: &ContainerInspectResponse, id: &str) -> Vec<MountFact> {
         .flatten()
         .map(|mount| {
             let read_only = mount.rw == Some(false);
-            let kind = mount.typ.clone().unwrap_or_default().to_string();
+            let kind = mount.typ.clone().unwrap_or_default();
             let sentence = match (kind.as_str(), read_only) {
                 ("volume", _) => "A volume: what is in it stays when the container is removed.",
                 ("bind", true) => "A directory or file of the host that can be read.",

@@ -1,6 +1,10 @@
 //! What a container is made of: read from the live kernel where it is in reach, else as its engine's record declares it; and why it
 //! ended when it does not run.
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "processors in thousandths are small"
+)]
 mod declared;
 mod exit;
 mod measured;

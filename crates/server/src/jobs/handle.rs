@@ -29,7 +29,7 @@ impl JobHandle {
     /// Says how far it is: 0 to 100.
     pub fn percent(&self, percent: f64) {
         self.jobs.progress(&self.id, |job| {
-            job.percent = Some(percent.clamp(0.0, 100.0))
+            job.percent = Some(percent.clamp(0.0, 100.0));
         });
     }
 

@@ -2,6 +2,7 @@
 
 mod failure;
 mod handle;
+#[expect(clippy::cast_precision_loss, reason = "a share in percent")]
 mod pull;
 mod registry;
 mod starter;

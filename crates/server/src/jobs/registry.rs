@@ -316,7 +316,7 @@ fn finish(job: &mut Job, outcome: Result<Option<String>, Failure>) {
         Ok(result) => {
             job.state = JobState::Done;
             job.percent = Some(100.0);
-            job.message = "Done".to_owned();
+            "Done".clone_into(&mut job.message);
             job.result = result;
         }
         Err(failure) => {
@@ -344,7 +344,7 @@ fn new_id() -> JobId {
         // Always of the right letters; the loop is for the type.
         match JobId::parse(&id) {
             Ok(id) => return id,
-            Err(_) => id = "job".to_owned(),
+            Err(_) => "job".clone_into(&mut id),
         }
     }
 }

@@ -110,13 +110,12 @@ impl Replay {
     pub(crate) fn is_new_at(&mut self, at_ns: i64, stream: LogStream) -> bool {
         let i = index(stream);
         match self.from.places[i] {
-            None => true,
             Some(place) if at_ns < place.at_ns => false,
             Some(place) if at_ns == place.at_ns => {
                 self.counted[i] = self.counted[i].saturating_add(1);
                 self.counted[i] > place.seen
             }
-            Some(_) => true,
+            _ => true,
         }
     }
 }
@@ -214,7 +213,8 @@ mod tests {
 
         #[test]
         fn any_text_is_taken_or_refused(text in ".{0,40}") {
-            drop(text.parse::<Cursor>());
+            // Either answer is right; a panic is not.
+            prop_assert!(text.parse::<Cursor>().is_ok() || text.parse::<Cursor>().is_err());
         }
     }
 

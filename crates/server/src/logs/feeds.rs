@@ -20,6 +20,8 @@ use crate::live::{Feed, Frame, Pulse};
 
 /// Text a reader may get before it must give credit.
 pub(crate) const CREDIT_BYTES: u64 = 256 * 1024;
+/// Text of a first snapshot.
+const SNAPSHOT_BYTES: usize = 128 * 1024;
 /// Lines of a first snapshot unless asked otherwise.
 const TAIL: u32 = 500;
 /// Most lines of a first snapshot.
@@ -289,7 +291,7 @@ impl LogFeed {
         let (mut seq, mut restarted, mut cursor, mut bytes) = (ring.floor(), false, ring.base, 0);
         for chunk in ring.after(seq) {
             // A reader that continues takes the first lines first and the rest as deltas.
-            if self.since.is_some() && bytes > CREDIT_BYTES as usize / 2 {
+            if self.since.is_some() && bytes > SNAPSHOT_BYTES {
                 break;
             }
             let numbered = (chunk.first..).zip(&chunk.lines);
@@ -301,7 +303,7 @@ impl LogFeed {
             restarted = chunk.restarted;
         }
         if self.since.is_none() {
-            let mut room = CREDIT_BYTES as usize / 2;
+            let mut room = SNAPSHOT_BYTES;
             let fits = |(_, line): &&(u64, &Line)| {
                 let fits = room > line.text.len();
                 room = room.saturating_sub(line.text.len());

@@ -1,7 +1,6 @@
 //! A reader of a log against an engine that breaks its streams, stops and starts its container: no line lost, none twice.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -137,7 +136,7 @@ async fn logs(State(engine): State<Engine>, Query(query): Query<LogsQuery>) -> i
                 }
                 let payload = format!("{} {text}\n", format_time(at_ns));
                 let mut frame = vec![stream, 0, 0, 0];
-                frame.extend((payload.len() as u32).to_be_bytes());
+                frame.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
                 frame.extend(payload.as_bytes());
                 sent += 1;
                 if sender.send(Ok(frame.into())).await.is_err() {
@@ -390,9 +389,10 @@ async fn a_reader_without_credit_costs_no_memory() {
         house.engine.write(1, 10 * SECOND + n, &text);
     }
     // 30 MB are there; the reader takes what its first credit allows and no more.
+    let credit = usize::try_from(super::CREDIT_BYTES).unwrap();
     let mut taken = 0;
     let deadline = Instant::now() + Duration::from_secs(10);
-    while taken < super::CREDIT_BYTES as usize && Instant::now() < deadline {
+    while taken < credit && Instant::now() < deadline {
         while let Some(frame) = slow.poll(Instant::now()) {
             if let Frame::Snap { data, .. } | Frame::Delta { data, .. } = frame {
                 taken += serde_json::from_str::<LogBatch>(&data).unwrap().lines.len() * text.len();
@@ -400,10 +400,7 @@ async fn a_reader_without_credit_costs_no_memory() {
         }
         tokio::task::yield_now().await;
     }
-    assert!(
-        taken >= super::CREDIT_BYTES as usize && taken < 2 * super::CREDIT_BYTES as usize,
-        "{taken}"
-    );
+    assert!(taken >= credit && taken < 2 * credit, "{taken}");
     assert!(slow.poll(Instant::now()).is_none());
     assert!(slow.kept_bytes() <= super::ring::RING_BYTES + text.len());
 }

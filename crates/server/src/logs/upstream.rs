@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A log nobody watches is kept for so long: a reader that lost its connection finds its place again.
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 /// How often a stopped container is looked at, beside the engine's own events.
 const LOOK: Duration = Duration::from_secs(2);
 /// Pauses between tries to reach the engine.
@@ -84,10 +84,9 @@ impl Upstream {
 
     /// Reads for ever; returns why nothing more will come.
     async fn read(&self) -> String {
-        if !self.log.lock().ready && self.since.is_none() {
-            if let Err(reason) = self.retry(|| self.read_tail()).await {
-                return reason;
-            }
+        let fresh = !self.log.lock().ready && self.since.is_none();
+        if fresh && let Err(reason) = self.retry(|| self.read_tail()).await {
+            return reason;
         }
         {
             let mut state = self.log.lock();

@@ -31,6 +31,8 @@ pub(crate) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS figures (
 const MAX_POINTS: u32 = 600;
 /// Range of an answer unless asked otherwise, in seconds.
 const RANGE_S: u64 = 300;
+/// Points of an answer unless asked otherwise.
+const POINTS: u32 = 300;
 /// Range that memory holds, in milliseconds.
 const RING_MS: i64 = 600_000;
 const MINUTE_S: i64 = 60;
@@ -169,7 +171,7 @@ impl History {
     where
         P: Fold + DeserializeOwned + Send + 'static,
     {
-        let most = most.unwrap_or(RANGE_S as u32).clamp(1, MAX_POINTS) as usize;
+        let most = most.unwrap_or(POINTS).clamp(1, MAX_POINTS) as usize;
         let now_ms = Timestamp::now().as_millisecond();
         if since_ms >= now_ms - RING_MS {
             return Ok(downsample(ring, most));
@@ -330,11 +332,11 @@ mod tests {
         let (_dir, history) = history().await;
         let engine = EngineName::parse("mini").unwrap();
         let end_ms = Timestamp::now().as_second().div_euclid(QUARTER_S) * QUARTER_S * 1000;
-        for minute in (0..15).rev() {
-            let minute_end = end_ms - minute * 60_000;
+        for minute in (0..15_i32).rev() {
+            let minute_end = end_ms - i64::from(minute) * 60_000;
             for second in 1..=60 {
                 let cpu = if second % 2 == 0 { 10.0 } else { 30.0 };
-                let point = container(minute_end - second * 1000, cpu + f64::from(minute as i32));
+                let point = container(minute_end - second * 1000, cpu + f64::from(minute));
                 history
                     .figures
                     .put(&engine, vec![("c".to_owned(), FigureSource::Cgroup, point)]);

@@ -145,7 +145,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_more_than_asked_and_means_hold(values in proptest::collection::vec(0.0..1e6f64, 1..2000), most in 1usize..600) {
-            let points: Vec<P> = values.iter().enumerate().map(|(i, v)| P(i as i64 * 1000, *v)).collect();
+            let points: Vec<P> = (0..).zip(&values).map(|(i, v)| P(i * 1000, *v)).collect();
             let (_, out) = downsample(points.clone(), most);
             prop_assert!(out.len() <= most || points.len() <= most);
             prop_assert_eq!(out.last().map(|p| p.0), points.last().map(|p| p.0));

@@ -25,7 +25,7 @@ use crate::{
 type Path = Params<(EngineName, ContainerId)>;
 
 /// Looking through a whole log may take so long.
-const PAGE_LIMIT: Duration = Duration::from_secs(60);
+const PAGE_LIMIT: Duration = Duration::from_mins(1);
 
 /// `GET /engines/{engine}/containers/{container}/logs`
 pub(crate) async fn page(
