@@ -1,1 +1,22 @@
 //! Containers: their records, their life, their output.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `containers` | all containers: find, names |
+//! | `record`, `handle` | a container as it is kept, and in memory |
+//! | `shim` | talking to the process that stays with each |
+//! | `mounts`, `paths` | what is mounted into one |
+//! | `health` | health checks |
+
+mod containers;
+mod handle;
+mod health;
+mod mounts;
+mod paths;
+mod record;
+mod shim;
+
+pub(crate) use containers::Containers;
+pub(crate) use handle::{Container, Phase, Running};
+pub(crate) use mounts::{MountRecord, MountSource};
+pub(crate) use record::{ContainerRecord, StateRecord, Status};

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     api,
     config::EngineConfig,
+    container::Containers,
     error::{EngineError, Result},
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
@@ -44,6 +45,7 @@ pub enum OpenError {
 pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) events: Arc<EventBus>,
+    pub(crate) containers: Arc<Containers>,
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) volumes: Arc<Volumes>,
@@ -91,7 +93,12 @@ impl Engine {
         let volumes = crate::blocking::run(open_volumes)
             .await
             .map_err(part("volumes"))?;
+        let settings = config.clone();
+        let containers = crate::blocking::run(move || Containers::open(&settings))
+            .await
+            .map_err(part("containers"))?;
         Ok(Arc::new(Self {
+            containers: Arc::new(containers),
             config,
             events,
             images,
@@ -122,9 +129,8 @@ impl Engine {
     }
 
     /// Returns which containers use which image.
-    #[expect(clippy::unused_self, reason = "containers come with their own part")]
     pub(crate) fn image_uses(&self) -> Vec<ImageUse> {
-        Vec::new()
+        self.containers.image_uses()
     }
 
     /// Returns the configuration the engine was opened with.
