@@ -109,7 +109,7 @@ pub struct CgroupKnob {
     pub controller: String,
     /// For people: `Memory limit`.
     pub title: String,
-    /// The limit, for people; `none` when there is none.
+    /// The limit, for people; `none` when there is none, empty for what is only counted.
     pub limit: String,
     /// What is used now, for people; absent when nothing is.
     pub current: Option<String>,

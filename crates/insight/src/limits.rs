@@ -9,7 +9,7 @@ use crate::text;
 pub struct KnobText {
     /// `Memory limit`.
     pub title: &'static str,
-    /// `32 MiB`, or `none`.
+    /// `32 MiB`, or `none`; empty for what is only counted.
     pub limit: String,
     /// What is used now.
     pub current: Option<String>,
@@ -27,6 +27,8 @@ pub fn describe(knob: &Knob) -> KnobText {
         (_, _, Some(reason)) => format!("unreadable: {reason}"),
         (Some(value), _, None) => number(knob, value),
         (None, Some(text), None) if !text.is_empty() => text.clone(),
+        // A counter has no limit to miss.
+        (None, _, None) if matches!(knob.kind, KnobKind::OomKills) => String::new(),
         (None, _, None) => "none".to_owned(),
     };
     KnobText {
@@ -200,6 +202,11 @@ mod tests {
         let none = describe(&knob(KnobKind::PidsLimit, Unit::Count, None, Some(3)));
         assert_eq!(none.limit, "none");
         assert!(none.sentence.contains("fork bomb"));
+        let kills = describe(&knob(KnobKind::OomKills, Unit::Count, None, Some(0)));
+        assert_eq!(
+            (kills.limit.as_str(), kills.current.as_deref()),
+            ("", Some("0"))
+        );
         let cpu = describe(&knob(KnobKind::CpuQuota, Unit::CpuPercent, Some(50), None));
         assert_eq!(cpu.limit, "0.50 CPUs");
     }

@@ -9,7 +9,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 /// What `npm run build` left in `web/dist`; nothing when it was not run.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../web/dist"]
+#[folder = "../../web/dist"]
 #[allow_missing = true]
 struct Dist;
 

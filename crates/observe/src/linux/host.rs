@@ -138,16 +138,21 @@ fn disks(mounts: &str, diskstats: &str) -> Vec<DiskFigures> {
         let Some(mount) = mountinfo::parse_line(line) else {
             continue;
         };
-        if matches!(
-            mount.file_system.as_str(),
-            "squashfs" | "iso9660" | "devtmpfs" | "tmpfs" | "overlay"
-        ) || seen.contains(&mount.device)
+        // A mount below /dev, such as devpts, is not one of a device.
+        let of_a_device = mount.source.starts_with("/dev/")
+            || matches!(mount.file_system.as_str(), "zfs" | "btrfs" | "bcachefs");
+        if !of_a_device
+            || matches!(mount.file_system.as_str(), "squashfs" | "iso9660")
+            || seen.contains(&mount.device)
         {
             continue;
         }
         let Ok(space) = rustix::fs::statvfs(&mount.mount_point) else {
             continue;
         };
+        if space.f_blocks == 0 {
+            continue;
+        }
         seen.push(mount.device.clone());
         let name = device_name(&mount.source, &mount.device);
         let io = counters.get(name.as_str());
@@ -209,6 +214,18 @@ mod tests {
         assert_eq!(all.busy_ns_total, 18 * NS_PER_TICK);
         assert_eq!(all.idle_ns_total, 120 * NS_PER_TICK);
         assert_eq!(all.steal_ns_total, 3 * NS_PER_TICK);
+    }
+
+    #[test]
+    fn only_mounts_of_devices_are_disks() {
+        let mounts = "25 30 0:24 / /dev/pts rw,nosuid shared:3 - devpts devpts rw,gid=5\n\
+                      26 30 0:25 / /dev/shm rw shared:4 - tmpfs tmpfs rw\n\
+                      30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                      31 30 8:1 /var /var rw,relatime shared:1 - ext4 /dev/sda1 rw\n";
+        let disks = disks(mounts, "");
+        assert_eq!(disks.len(), 1, "{disks:?}");
+        assert_eq!(disks[0].mount_point, "/");
+        assert!(disks[0].total_bytes > 0);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) async fn create(
             tracing::warn!(%error, id, "remove a container that could not be started");
         }
         engine.mirror.forget_container(id);
-        return Err(start_error(error));
+        return Err(start_error(error, &request));
     }
     let docker = engine.docker()?;
     let position = engine
@@ -141,13 +141,35 @@ fn create_error(error: CallError, request: &ContainerCreateRequest) -> ApiError 
     }
 }
 
+/// Which of the ports asked for the engine speaks of: it names it as `address:port`.
+fn port_named(lower: &str, request: &ContainerCreateRequest) -> String {
+    let named = |port: u16| {
+        lower.match_indices(&format!(":{port}")).any(|(at, found)| {
+            !lower
+                .get(at + found.len()..)
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    };
+    request
+        .ports
+        .iter()
+        .position(|port| port.host_port.is_some_and(named))
+        .map_or_else(
+            || "ports".to_owned(),
+            |index| format!("ports[{index}].host_port"),
+        )
+}
+
 /// The engine's refusal to start, in the field that it is about.
-fn start_error(error: CallError) -> ApiError {
+fn start_error(error: CallError, request: &ContainerCreateRequest) -> ApiError {
     let lower = error.to_string().to_lowercase();
     let field = if lower.contains("port is already allocated")
         || lower.contains("address already in use")
     {
-        Some(("ports", "a host port is in use"))
+        return ApiError::from(error).fields(vec![FieldError {
+            field: port_named(&lower, request),
+            message: "is in use on this machine".to_owned(),
+        }]);
     } else if lower.contains("executable file not found")
         || lower.contains("no such file or directory") && lower.contains("exec")
     {
@@ -164,5 +186,29 @@ fn start_error(error: CallError) -> ApiError {
             message: message.to_owned(),
         }]),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::container::PortRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_port_in_use_is_found_by_what_the_engine_names() {
+        let port = |host| PortRequest {
+            container_port: 80,
+            host_port: host,
+            host_ip: None,
+            protocol: api::container::Protocol::Tcp,
+        };
+        let request = ContainerCreateRequest {
+            ports: vec![port(None), port(Some(808)), port(Some(8080))],
+            ..ContainerCreateRequest::default()
+        };
+        let said = "listen tcp4 127.0.0.1:8080: bind: address already in use";
+        assert_eq!(port_named(said, &request), "ports[2].host_port");
+        assert_eq!(port_named("address already in use", &request), "ports");
     }
 }

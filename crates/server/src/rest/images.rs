@@ -200,6 +200,11 @@ fn find_row(engine: &Engine, key: &str) -> Option<ImageSummary> {
     })
 }
 
+/// An id as people write it: twelve digits.
+fn short_id(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
+}
+
 /// Finds out what removal would do; the same for the preview and for its confirmation.
 fn find(engine: &Engine, targets: Vec<String>, force: bool) -> Result<Found, ApiError> {
     let mut items = Vec::new();
@@ -223,18 +228,33 @@ fn find(engine: &Engine, targets: Vec<String>, force: bool) -> Result<Found, Api
             }
             (true, true, _) => None,
         };
+        let by_id = target.starts_with("sha256:");
+        // By id all tags go; the first one names it, because nobody knows an image by its digest.
+        let note = match image.tags.as_slice() {
+            [_, _, ..] if by_id => Some(
+                std::iter::once(format!("all its tags go: {}", image.tags.join(", ")))
+                    .chain(note)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+            _ => note,
+        };
+        let shown = if by_id {
+            image
+                .tags
+                .first()
+                .cloned()
+                .unwrap_or_else(|| short_id(target))
+        } else {
+            target.clone()
+        };
         if whole && counted.insert(image.id.clone()) {
             freed = freed.saturating_add(image.size_bytes);
         }
         items.push(PreviewItem {
-            kind: if target.starts_with("sha256:") {
-                "image"
-            } else {
-                "tag"
-            }
-            .to_owned(),
+            kind: if by_id { "image" } else { "tag" }.to_owned(),
             id: image.id.clone(),
-            name: target.clone(),
+            name: shown,
             bytes: whole.then_some(image.size_bytes),
             used_by: image.used_by,
             note,

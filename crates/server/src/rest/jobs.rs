@@ -60,7 +60,7 @@ pub(crate) async fn pull(
     let image = request.reference.to_string();
     let new = NewJob {
         kind: JobKind::Pull,
-        title: format!("Pull {image} on {name}"),
+        title: format!("Pull {image}"),
         engine: Some(name.clone()),
         started_by: Some(caller.user().to_owned()),
     };
