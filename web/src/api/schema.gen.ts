@@ -1039,7 +1039,7 @@ export interface components {
             current?: string | null;
             /** @description What it means and how to see it. */
             evidence: components["schemas"]["Evidence"];
-            /** @description The limit, for people; `none` when there is none. */
+            /** @description The limit, for people; `none` when there is none, empty for what is only counted. */
             limit: string;
             /** @description For people: `Memory limit`. */
             title: string;

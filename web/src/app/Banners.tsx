@@ -6,6 +6,7 @@ import { timeOfDay } from '@/lib/format.ts';
 import { live, useEngines } from '@/live/stores.ts';
 import { Banner } from '@/ui/Banner.tsx';
 import { Button } from '@/ui/Button.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 
 import { t } from './messages.ts';
 
@@ -52,8 +53,16 @@ export function Banners(): ReactNode {
 function EngineBanner({ engine }: { engine: EngineInfo }): ReactNode {
   return (
     <Banner kind="danger" title={t('engineDown', { engine: engine.title })} live>
-      {engine.reason && <p>{engine.reason}</p>}
-      {engine.hint && <p>{engine.hint}</p>}
+      {engine.reason && (
+        <p>
+          <Prose text={engine.reason} />
+        </p>
+      )}
+      {engine.hint && (
+        <p>
+          <Prose text={engine.hint} />
+        </p>
+      )}
     </Banner>
   );
 }

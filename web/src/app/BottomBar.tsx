@@ -1,7 +1,7 @@
 import { clsx } from 'clsx';
 import { Ellipsis } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { NavLink, useNavigate } from 'react-router';
+import { NavLink, useLocation, useNavigate } from 'react-router';
 
 import { Menu } from '@/ui/Menu.tsx';
 
@@ -13,6 +13,8 @@ const FIRST = 4;
 /** The phone's navigation: four pages, and the rest in a menu. */
 export function BottomBar(): ReactNode {
   const navigate = useNavigate();
+  const { pathname } = useLocation();
+  const inMore = NAV.slice(FIRST).some(({ to }) => pathname.startsWith(to));
   return (
     <nav
       aria-label={t('navigation')}
@@ -36,7 +38,7 @@ export function BottomBar(): ReactNode {
       ))}
       <Menu
         label={t('more')}
-        className="h-13! flex-1 flex-col gap-0.5! text-2xs!"
+        className={clsx('h-13! flex-1 flex-col gap-0.5! text-2xs!', inMore && 'text-accent!')}
         items={NAV.slice(FIRST).map(({ to, label, icon: Icon }) => ({
           label,
           icon: <Icon size={16} aria-hidden />,

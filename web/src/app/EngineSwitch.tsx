@@ -16,7 +16,7 @@ export function EngineSwitch(): ReactNode {
   const reasonOf = (name: string): string | undefined => {
     if (fixed) return fixed === name ? undefined : t('engineFixed');
     const engine = items.find((one) => one.name === name);
-    return engine?.state === 'absent' ? unavailable(engine) : undefined;
+    return engine && unavailable(engine);
   };
   const value: EngineChoice = fixed === 'docker' || fixed === 'mini' ? fixed : choice;
   return (

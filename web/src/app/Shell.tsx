@@ -70,7 +70,7 @@ export function Shell(): ReactNode {
           ref={main}
           id="main"
           tabIndex={-1}
-          className="min-w-0 flex-1 scroll-pt-28 overflow-x-clip overflow-y-auto px-6 pb-6 max-sm:px-4"
+          className="flex min-w-0 flex-1 scroll-pt-28 flex-col overflow-x-clip overflow-y-auto px-6 pb-6 *:shrink-0 max-sm:px-4"
         >
           <ScrollHost value={main}>
             <Banners />

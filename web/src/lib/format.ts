@@ -119,6 +119,14 @@ export function utc(value: Instant): string {
   return instant(value)?.toISOString() ?? NONE;
 }
 
+/** What is said, one sentence after the other, each with one full stop between: `page not found. Start Mini`. */
+export function sentences(...parts: readonly (string | null | undefined | false)[]): string {
+  return parts
+    .filter((part): part is string => typeof part === 'string' && part !== '')
+    .map((part, index, all) => (index < all.length - 1 ? part.replace(/[.\s]+$/, '') : part))
+    .join('. ');
+}
+
 /** A container or image id as people write it: twelve characters, no algorithm. */
 export function shortId(id: string): string {
   return id.replace(/^sha256:/, '').slice(0, 12);

@@ -3,6 +3,7 @@ import type { ReactNode } from 'react';
 import type { Job } from '@/api/schema.gen.ts';
 import { bytes, number } from '@/lib/format.ts';
 import { Progress } from '@/ui/Progress.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 
 /** How far a job is: the whole, what it does now, and a row for each layer or step. */
 export function JobProgress({ job }: { job: Job }): ReactNode {
@@ -11,11 +12,18 @@ export function JobProgress({ job }: { job: Job }): ReactNode {
   return (
     <div className="flex flex-col gap-1">
       {busy && <Progress label={job.title} percent={job.percent} className="mt-1" />}
-      {job.message && <p className="text-muted">{job.message}</p>}
+      {job.message && !job.problem && <p className="text-muted">{job.message}</p>}
       {job.problem && (
-        <p className="text-danger">
-          {job.problem.detail} {job.problem.hint}
-        </p>
+        <>
+          <p className="text-danger">
+            <Prose text={job.problem.detail} />
+          </p>
+          {job.problem.hint && (
+            <p className="text-muted">
+              <Prose text={job.problem.hint} />
+            </p>
+          )}
+        </>
       )}
       {busy && job.steps.length > 0 && (
         <ul className="flex max-h-60 flex-col gap-1 overflow-y-auto text-xs text-muted">

@@ -2,6 +2,8 @@ import { useCallback, useMemo } from 'react';
 import { useSearchParams } from 'react-router';
 
 import type { EngineInfo } from '@/api/schema.gen.ts';
+import { sentences } from '@/lib/format.ts';
+import { plainProse } from '@/ui/Prose.tsx';
 
 import { useEngines } from './stores.ts';
 
@@ -53,5 +55,5 @@ export function present(engine: EngineInfo): boolean {
 /** Why an engine cannot be used now, or nothing. */
 export function unavailable(engine: EngineInfo): string | undefined {
   if (engine.state === 'connected') return undefined;
-  return [engine.reason, engine.hint].filter(Boolean).join(' ') || engine.state;
+  return plainProse(sentences(engine.reason, engine.hint)) || engine.state;
 }

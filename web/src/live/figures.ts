@@ -1,4 +1,4 @@
-import type { ContainerStats, HostFigures, HostSnapshot, StatsPoint, StatsSnapshot, Topic } from '@/api/schema.gen.ts';
+import type { HostFigures, HostSnapshot, StatsPoint, StatsSnapshot, Topic } from '@/api/schema.gen.ts';
 import type { SparkSource } from '@/ui/Sparkline.tsx';
 
 import { cancelFrame, nextFrame } from './frame.ts';
@@ -58,6 +58,36 @@ export class Series {
 
 export class ContainerFigures extends Series {
   last: StatsPoint | null = null;
+  /** The newest samples, so that history that comes later can be put before them. */
+  #samples: StatsPoint[] = [];
+
+  take(point: StatsPoint): void {
+    if (this.last && this.last.time_ms >= point.time_ms) return;
+    this.last = point;
+    this.#samples = [...this.#samples.slice(-(KEPT - 1)), point];
+    this.push('cpu', point.cpu_percent);
+    this.push('memory', point.memory_working_set_bytes);
+    this.push('network', (point.network_receive_bytes_per_s ?? 0) + (point.network_transmit_bytes_per_s ?? 0));
+    this.push('disk', point.block_read_bytes_per_s + point.block_write_bytes_per_s);
+    this.tell();
+  }
+
+  /** Puts what was measured before the page was opened in front of what came since. */
+  seed(history: readonly StatsPoint[]): void {
+    const first = this.#samples[0]?.time_ms ?? Number.POSITIVE_INFINITY;
+    const all = [...history.filter((one) => one.time_ms < first), ...this.#samples];
+    this.#samples = [];
+    this.clear();
+    this.last = null;
+    for (const point of all.slice(-KEPT)) this.take(point);
+  }
+
+  /** The figures stop being known: the line gets a hole. */
+  lose(): void {
+    this.last = null;
+    this.#samples = [];
+    this.break();
+  }
 }
 
 export class HostSeries extends Series {
@@ -119,15 +149,14 @@ export class StatsFeed extends Feed {
   protected join(): Subscription {
     const take = (data: unknown): void => {
       const { stats } = trust<StatsSnapshot>(data);
-      for (const entry of stats) this.#take(entry);
+      for (const { id, point } of stats) this.of(id).take(point);
     };
     return this.#socket.subscribe(() => this.#topic, {
       onSnap: take,
       onDelta: take,
       onLost: () => {
         for (const figures of this.#containers.values()) {
-          figures.last = null;
-          figures.break();
+          figures.lose();
           figures.tell();
         }
       },
@@ -135,28 +164,12 @@ export class StatsFeed extends Feed {
   }
 
   protected forget(): void {
-    for (const figures of this.#containers.values()) {
-      figures.last = null;
-      figures.break();
-    }
+    for (const figures of this.#containers.values()) figures.lose();
   }
 
   /** Drops what belongs to containers that are gone. */
   prune(known: ReadonlySet<string>): void {
     for (const id of this.#containers.keys()) if (!known.has(id)) this.#containers.delete(id);
-  }
-
-  #take({ id, point }: ContainerStats): void {
-    const figures = this.of(id);
-    if (figures.last?.time_ms === point.time_ms) return;
-    figures.last = point;
-    figures.push('cpu', point.cpu_percent);
-    figures.push('memory', point.memory_working_set_bytes);
-    figures.push('receive', point.network_receive_bytes_per_s ?? 0);
-    figures.push('transmit', point.network_transmit_bytes_per_s ?? 0);
-    figures.push('read', point.block_read_bytes_per_s);
-    figures.push('write', point.block_write_bytes_per_s);
-    figures.tell();
   }
 }
 

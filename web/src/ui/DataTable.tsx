@@ -56,7 +56,8 @@ const RESORT_MS = 5000;
 const FROM: Record<'md' | 'lg' | 'xl', string> = { md: 'max-md:hidden', lg: 'max-lg:hidden', xl: 'max-xl:hidden' };
 
 function isControl(target: EventTarget): boolean {
-  return target instanceof HTMLElement && target.closest('a,button,input,label,[role=menu]') !== null;
+  // An icon in a button is an SVG element, which is no HTMLElement.
+  return target instanceof Element && target.closest('a,button,input,label,[role=menu]') !== null;
 }
 
 /** A real table of many rows: only those in view are in the document, the rest is two spacer rows. */
@@ -284,7 +285,8 @@ export function DataTable<Row>(props: DataTableProps<Row>): ReactNode {
                   <td
                     key={column.id}
                     className={clsx(
-                      'truncate px-2.5',
+                      // The menu of a row is a control, not text to cut.
+                      column.header ? 'truncate px-2.5' : 'px-1',
                       column.align === 'right' && 'text-right',
                       column.from && FROM[column.from],
                     )}

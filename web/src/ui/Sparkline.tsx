@@ -16,6 +16,8 @@ type SparklineProps = {
   capacity?: number;
   /** The value at the top edge; without it the highest shown. */
   top?: number | undefined;
+  /** Without `top`: the least value that the top edge stands for. */
+  floor?: number;
   /** A text colour class: the line takes `currentColor`. */
   colour?: string;
   className?: string;
@@ -29,6 +31,7 @@ export function Sparkline({
   height = 20,
   capacity = 60,
   top,
+  floor = 0,
   colour = 'text-accent',
   className,
 }: SparklineProps): ReactNode {
@@ -36,13 +39,13 @@ export function Sparkline({
   const area = useRef<SVGPathElement>(null);
   useEffect(() => {
     const paint = (): void => {
-      const paths = sparkPaths(source.values(), width, height, capacity, top);
+      const paths = sparkPaths(source.values(), width, height, capacity, top, floor);
       line.current?.setAttribute('d', paths.line);
       area.current?.setAttribute('d', paths.area);
     };
     paint();
     return source.subscribe(paint);
-  }, [source, width, height, capacity, top]);
+  }, [source, width, height, capacity, top, floor]);
   return (
     <svg
       role="img"

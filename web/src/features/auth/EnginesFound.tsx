@@ -10,6 +10,7 @@ import { buttonClass } from '@/ui/Button.tsx';
 import { Tag } from '@/ui/Chip.tsx';
 import { EngineMark } from '@/ui/EngineMark.tsx';
 import { ProblemBox } from '@/ui/ProblemBox.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 import { Skeleton } from '@/ui/Skeleton.tsx';
 
 import { AuthFrame } from './AuthFrame.tsx';
@@ -41,8 +42,16 @@ export function EnginesFound(): ReactNode {
               </Tag>
             </p>
             <p className="mono mt-1 break-all text-subtle">{engine.endpoint}</p>
-            {engine.reason && <p className="text-muted">{engine.reason}</p>}
-            {engine.hint && <p className="text-muted">{engine.hint}</p>}
+            {engine.reason && (
+              <p className="text-muted">
+                <Prose text={engine.reason} />
+              </p>
+            )}
+            {engine.hint && (
+              <p className="text-muted">
+                <Prose text={engine.hint} />
+              </p>
+            )}
           </li>
         ))}
       </ul>

@@ -45,6 +45,7 @@ export function RunForm({ onStarted }: { onStarted: (started: CompareStarted) =>
         ? t('imageOnly', { engine: engineName(having[0]) })
         : t('imageNone');
   const words = splitWords(command);
+  const alone = ready && engines.length < 2 && t('oneEngine');
   const count = Number(runs);
   const runsWrong = !/^\d+$/.test(runs) || count < 1 || count > 100;
   const fieldError = (field: string): string | undefined =>
@@ -112,15 +113,11 @@ export function RunForm({ onStarted }: { onStarted: (started: CompareStarted) =>
             onChange={(event) => setRuns(event.target.value)}
           />
         </div>
-        <div>
-          <Button
-            type="submit"
-            variant="primary"
-            pending={pending}
-            disabledReason={ready && engines.length < 2 && t('oneEngine')}
-          >
+        <div className="flex flex-wrap items-center gap-3">
+          <Button type="submit" variant="primary" pending={pending} disabledReason={alone}>
             {t('run')}
           </Button>
+          {alone && <p className="text-warn">{alone}</p>}
         </div>
       </form>
     </Card>

@@ -90,10 +90,14 @@ export function ContainerPage(): ReactNode {
         }
         actions={
           <>
-            <Button icon={<Terminal size={14} aria-hidden />} onClick={() => setCommands(true)}>
+            <Button
+              icon={<Terminal size={14} aria-hidden />}
+              className="max-sm:hidden"
+              onClick={() => setCommands(true)}
+            >
               {t('commands')}
             </Button>
-            <HeadActions container={summary} gone={gone} />
+            <HeadActions container={summary} gone={gone} onCommands={() => setCommands(true)} />
           </>
         }
       />
@@ -114,7 +118,7 @@ export function ContainerPage(): ReactNode {
           </NavLink>
         ))}
       </TabBar>
-      <div className="pt-4">
+      <div className="flex flex-1 flex-col pt-4">
         <Outlet />
       </div>
       {commands && <CommandsDialog container={summary} onClose={() => setCommands(false)} />}

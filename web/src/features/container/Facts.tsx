@@ -5,7 +5,7 @@ export type Fact = readonly [label: string, value: ReactNode] | null;
 /** Names and values; what has no value is not shown. */
 export function Facts({ facts }: { facts: readonly Fact[] }): ReactNode {
   return (
-    <dl className="grid grid-cols-[minmax(6rem,auto)_1fr] gap-x-4 gap-y-1">
+    <dl className="grid grid-cols-[minmax(6rem,auto)_1fr] items-baseline gap-x-4 gap-y-1">
       {facts.map((fact) => {
         if (!fact || fact[1] === null || fact[1] === undefined || fact[1] === '') return null;
         const [label, value] = fact;

@@ -1,4 +1,4 @@
-import { Ellipsis, Pause, Pencil, Play, RotateCw, Square, Trash2, Zap } from 'lucide-react';
+import { Ellipsis, Pause, Pencil, Play, RotateCw, Square, Terminal, Trash2, Zap } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
 import { useNavigate } from 'react-router';
 
@@ -7,12 +7,23 @@ import { actionLabel, disabledReason, useContainerActions } from '@/api/useConta
 import { paths } from '@/lib/paths.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Menu } from '@/ui/Menu.tsx';
+import { PHONE, useMedia } from '@/ui/scroll.ts';
 
 import { t } from './messages.ts';
 import { RenameDialog } from './RenameDialog.tsx';
 
 /** What can be done to the container, the likeliest first. */
-export function HeadActions({ container, gone }: { container: ContainerSummary; gone: boolean }): ReactNode {
+export function HeadActions({
+  container,
+  gone,
+  onCommands,
+}: {
+  container: ContainerSummary;
+  gone: boolean;
+  /** Shows the commands; on a phone the button for it is in the menu. */
+  onCommands: () => void;
+}): ReactNode {
+  const phone = useMedia(PHONE);
   const { run, pending } = useContainerActions();
   const [renaming, setRenaming] = useState(false);
   const navigate = useNavigate();
@@ -43,6 +54,7 @@ export function HeadActions({ container, gone }: { container: ContainerSummary; 
         variant="secondary"
         square
         items={[
+          ...(phone ? [{ label: t('commands'), icon: <Terminal size={14} aria-hidden />, onSelect: onCommands }] : []),
           {
             label: actionLabel[pause],
             icon: <Pause size={14} aria-hidden />,

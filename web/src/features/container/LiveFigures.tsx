@@ -1,5 +1,7 @@
-import { type ReactNode, useCallback } from 'react';
+import { useQuery } from '@tanstack/react-query';
+import { type ReactNode, useCallback, useEffect } from 'react';
 
+import { api, unwrap } from '@/api/client.ts';
 import type { ContainerSummary, StatsPoint } from '@/api/schema.gen.ts';
 import { bytes, number, percent, rate } from '@/lib/format.ts';
 import type { ContainerFigures } from '@/live/figures.ts';
@@ -9,6 +11,8 @@ import { LiveText } from '@/ui/Live.tsx';
 import { Sparkline } from '@/ui/Sparkline.tsx';
 
 import { t } from './messages.ts';
+
+const SHOWN = 120;
 
 type Reader = (point: StatsPoint) => string;
 
@@ -28,6 +32,20 @@ export function LiveFigures({ container }: { container: ContainerSummary }): Rea
   const { engine, id } = container;
   useStatsFeeds([engine]);
   const figures = statsFeed(engine).of(id);
+  const { data } = useQuery({
+    queryKey: [engine, 'containers', id, 'stats', SHOWN],
+    queryFn: () =>
+      unwrap(
+        api.GET('/api/v1/engines/{engine}/containers/{container}/stats', {
+          params: { path: { engine, container: id }, query: { range_s: SHOWN, points: SHOWN } },
+        }),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+  useEffect(() => {
+    if (data) figures.seed(data.points);
+  }, [data, figures]);
   if (container.state !== 'running' && container.state !== 'paused') return null;
   const limit = container.memory_limit_bytes ?? undefined;
   return (
@@ -54,7 +72,7 @@ export function LiveFigures({ container }: { container: ContainerSummary }): Rea
       <Figure
         title={t('network')}
         figures={figures}
-        series="receive"
+        series="network"
         label={t('networkLine')}
         colour="text-series-4"
         value={(point) => rate((point.network_receive_bytes_per_s ?? 0) + (point.network_transmit_bytes_per_s ?? 0))}
@@ -65,7 +83,7 @@ export function LiveFigures({ container }: { container: ContainerSummary }): Rea
       <Figure
         title={t('disk')}
         figures={figures}
-        series="write"
+        series="disk"
         label={t('diskLine')}
         colour="text-series-3"
         value={(point) => rate(point.block_read_bytes_per_s + point.block_write_bytes_per_s)}
@@ -102,7 +120,7 @@ function Figure({ title, figures, series, label, colour, top, value, note }: Fig
         label={label}
         width={240}
         height={44}
-        capacity={120}
+        capacity={SHOWN}
         top={top}
         colour={colour}
         className="mt-2 w-full"

@@ -40,18 +40,22 @@ export function OverviewTab(): ReactNode {
       )}
       <LiveFigures container={summary} />
       <div className="grid items-start gap-3 lg:grid-cols-2">
-        <Card title={t('identity')}>
-          <Facts facts={identity(detail, summary)} />
-        </Card>
-        <Card title={t('limits')}>
-          <Facts facts={[...limitFacts(detail.limits), ...policyFacts(detail), ...securityFacts(detail)]} />
-        </Card>
-        <PortsCard ports={summary.ports} />
-        <NetworksCard networks={detail.networks} />
-        <MountsCard mounts={detail.mounts} />
-        {detail.health && <HealthCard health={detail.health} />}
-        <EnvCard engine={engine} id={summary.id} env={detail.env} />
-        <LabelsCard labels={summary.labels} />
+        <div className="flex min-w-0 flex-col gap-3">
+          <Card title={t('identity')}>
+            <Facts facts={identity(detail, summary)} />
+          </Card>
+          <EnvCard engine={engine} id={summary.id} env={detail.env} />
+          <LabelsCard labels={summary.labels} />
+        </div>
+        <div className="flex min-w-0 flex-col gap-3">
+          {detail.health && <HealthCard health={detail.health} />}
+          <Card title={t('limits')}>
+            <Facts facts={[...limitFacts(detail.limits), ...policyFacts(detail), ...securityFacts(detail)]} />
+          </Card>
+          <PortsCard ports={summary.ports} />
+          <MountsCard mounts={detail.mounts} />
+          <NetworksCard networks={detail.networks} />
+        </div>
       </div>
     </div>
   );
@@ -69,7 +73,7 @@ function identity(detail: ContainerDetail, summary: ContainerSummary): readonly 
   return [
     [
       t('id'),
-      <span key="id" className="mono flex items-center gap-1">
+      <span key="id" className="mono -my-1 flex items-center gap-1">
         {shortId(summary.id)}
         <Copy text={summary.id} what={t('id')} />
       </span>,

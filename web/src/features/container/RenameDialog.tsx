@@ -3,6 +3,7 @@ import { type ReactNode, useState } from 'react';
 import { api } from '@/api/client.ts';
 import { problemFrom } from '@/api/errors.ts';
 import type { ContainerSummary, Problem } from '@/api/schema.gen.ts';
+import { sentences } from '@/lib/format.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Dialog } from '@/ui/Dialog.tsx';
 import { TextField } from '@/ui/Field.tsx';
@@ -61,11 +62,7 @@ export function RenameDialog({
           required
           spellCheck={false}
           value={value}
-          error={
-            problem
-              ? [problem.errors?.[0]?.message ?? problem.detail, problem.hint].filter(Boolean).join(' ')
-              : undefined
-          }
+          error={problem ? sentences(problem.errors?.[0]?.message ?? problem.detail, problem.hint) : undefined}
           onChange={(event) => setValue(event.target.value)}
         />
       </form>

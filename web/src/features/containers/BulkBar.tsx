@@ -28,14 +28,14 @@ export function BulkBar({ count, pending, onAction, onClear }: BulkBarProps): Re
     <div
       role="toolbar"
       aria-label={t('bulk')}
-      className="sticky bottom-3 z-20 mx-auto mt-4 flex w-fit max-w-full flex-wrap items-center justify-center gap-2 rounded-card border border-line-strong bg-raised p-3 shadow-raised"
+      className="sticky bottom-3 z-20 mx-auto mt-4 flex w-fit max-w-full flex-wrap items-center justify-center gap-2 rounded-card border border-line-strong bg-raised p-3 shadow-raised max-sm:p-2"
     >
-      <strong role="status" className="px-1 font-semibold">
+      <strong role="status" className="px-1 font-semibold max-sm:w-full max-sm:text-center">
         {t('selected', { count })}
       </strong>
       {ACTIONS.map(({ action, icon }) => (
         <Button key={action} icon={icon} pending={pending} onClick={() => onAction(action)}>
-          {actionLabel[action]}
+          <span className="max-sm:sr-only">{actionLabel[action]}</span>
         </Button>
       ))}
       <Button
@@ -44,7 +44,7 @@ export function BulkBar({ count, pending, onAction, onClear }: BulkBarProps): Re
         pending={pending}
         onClick={() => onAction('remove')}
       >
-        {t('removeShort')}
+        <span className="max-sm:sr-only">{t('removeShort')}</span>
       </Button>
       <IconButton label={t('clear')} icon={<X size={14} />} onClick={onClear} />
     </div>

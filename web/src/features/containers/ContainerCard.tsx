@@ -45,7 +45,7 @@ export function ContainerCard({
           <Uptime container={container} />
         </span>
       </div>
-      <dl className="grid grid-cols-[auto_1fr_auto_1fr] gap-x-2 text-xs/5">
+      <dl className="grid grid-cols-[auto_auto_auto_1fr] gap-x-2 text-xs/5 whitespace-nowrap">
         <dt className="text-subtle">{t('colCpu')}</dt>
         <dd>
           <CpuCell container={container} />

@@ -22,6 +22,7 @@ export function CpuCell({ container: { engine, id, name } }: { container: Contai
         source={figures.source('cpu')}
         label={t('cpuOf', { name })}
         colour={engineText(engine)}
+        floor={10}
         width={56}
         className="w-14 max-lg:hidden"
       />

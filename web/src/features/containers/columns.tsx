@@ -27,7 +27,7 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'state',
       header: t('colState'),
-      width: '140px',
+      width: '144px',
       sort: (a, b) => text(stateWord(a), stateWord(b)) || text(a.name, b.name),
       cell: (row) => (
         <span title={row.state_text}>
@@ -66,7 +66,7 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'cpu',
       header: t('colCpu'),
-      width: '132px',
+      width: '120px',
       live: true,
       sort: (a, b) => cpu(a) - cpu(b),
       cell: (row) => <CpuCell container={row} />,
@@ -74,16 +74,16 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'memory',
       header: t('colMemory'),
-      width: '160px',
+      width: '190px',
       live: true,
       sort: (a, b) => memory(a) - memory(b),
       cell: (row) => <MemoryCell container={row} />,
     },
-    { id: 'ports', header: t('colPorts'), width: '132px', from: 'lg', cell: (row) => <Ports container={row} /> },
+    { id: 'ports', header: t('colPorts'), width: '116px', from: 'lg', cell: (row) => <Ports container={row} /> },
     {
       id: 'up',
       header: t('colUp'),
-      width: '88px',
+      width: '100px',
       align: 'right',
       from: 'md',
       sort: (a, b) => age(b) - age(a),
@@ -96,7 +96,7 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
     {
       id: 'actions',
       header: '',
-      width: '48px',
+      width: 'calc(var(--control) + 12px)',
       align: 'right',
       cell: (row) => <ContainerMenu container={row} actions={actions} />,
     },

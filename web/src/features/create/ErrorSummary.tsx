@@ -3,8 +3,9 @@ import { useFormContext, useFormState } from 'react-hook-form';
 
 import type { Problem } from '@/api/schema.gen.ts';
 import { Banner } from '@/ui/Banner.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 
-import { errorList, isField } from './errors.ts';
+import { errorList, fieldLabel, isField } from './errors.ts';
 import { t } from './messages.ts';
 import type { Values } from './schema.ts';
 
@@ -18,16 +19,29 @@ export function ErrorSummary({ problem, ref }: { problem: Problem | null; ref: R
     <div ref={ref} tabIndex={-1} className="outline-none">
       <Banner kind="danger" live title={problem ? t('notCreated') : t('errors', { count: list.length })}>
         {problem && (
-          <p>
-            {problem.detail} {problem.hint}
-          </p>
+          <>
+            {list.every(({ message }) => message !== problem.detail) && (
+              <p>
+                <Prose text={problem.detail} />
+              </p>
+            )}
+            {problem.hint && (
+              <p>
+                <Prose text={problem.hint} />
+              </p>
+            )}
+          </>
         )}
         <ul className="list-disc pl-5">
           {list.map(({ name, message }) => (
             <li key={name}>
               {isField(name) ? (
-                <button type="button" className="text-left text-accent hover:underline" onClick={() => setFocus(name)}>
-                  {message}
+                <button
+                  type="button"
+                  className="text-left align-top text-accent hover:underline"
+                  onClick={() => setFocus(name)}
+                >
+                  {fieldLabel(name)}: {message}
                 </button>
               ) : (
                 message

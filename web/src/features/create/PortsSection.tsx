@@ -51,7 +51,7 @@ export function PortsSection({ engines }: { engines: readonly string[] }): React
         return (
           <fieldset
             key={field.id}
-            className="grid grid-cols-[1fr_1fr_auto] items-start gap-2 sm:grid-cols-[2fr_1fr_1fr_6rem_auto]"
+            className="grid grid-cols-[1fr_1fr_auto] items-start gap-2 sm:grid-cols-[1.4fr_1fr_1.3fr_6rem_auto]"
           >
             <legend className="sr-only">
               {t('ports')} {index + 1}

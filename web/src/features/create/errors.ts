@@ -1,5 +1,6 @@
 import type { FieldErrors, FieldPath } from 'react-hook-form';
 
+import { t } from './messages.ts';
 import { EMPTY, type Values } from './schema.ts';
 
 type Found = { name: string; message: string };
@@ -30,4 +31,41 @@ export function errorCount(errors: FieldErrors<Values>, fields: readonly (keyof 
 /** Whether the form has this field; the server may speak of one that it has not. */
 export function isField(name: string): name is FieldPath<Values> {
   return name in EMPTY || /^(ports|mounts|env)\.\d+\.\w+$/.test(name);
+}
+
+const ROWS: Readonly<Record<string, string>> = { ports: t('ports'), mounts: t('storage'), env: t('env') };
+const LABELS: Readonly<Record<string, string>> = {
+  engine: t('engine'),
+  image: t('image'),
+  name: t('name'),
+  command: t('command'),
+  hostIp: t('hostIp'),
+  hostPort: t('hostPort'),
+  containerPort: t('containerPort'),
+  protocol: t('protocol'),
+  kind: t('kind'),
+  source: t('source'),
+  target: t('target'),
+  key: t('key'),
+  value: t('value'),
+  memory: t('memory'),
+  cpus: t('cpus'),
+  pids: t('pids'),
+  restart: t('restart'),
+  retries: t('retries'),
+  hostname: t('hostname'),
+  user: t('user'),
+  workingDir: t('workingDir'),
+  network: t('network'),
+  tty: t('tty'),
+  init: t('init'),
+  autoRemove: t('autoRemove'),
+  readOnlyRootfs: t('readOnlyRootfs'),
+};
+
+/** What the form calls a field: `Memory`, `Ports 1, Host port`. */
+export function fieldLabel(name: string): string {
+  const [first = '', index, field] = name.split('.');
+  if (index === undefined || field === undefined) return LABELS[first] ?? first;
+  return `${ROWS[first] ?? first} ${String(Number(index) + 1)}, ${LABELS[field] ?? field}`;
 }

@@ -27,6 +27,7 @@ export const t = catalogue('create', {
   kind_volume: 'Volume',
   kind_bind: 'Folder of the host',
   kind_tmpfs: 'Memory',
+  source: 'Source',
   source_volume: 'Volume name',
   source_bind: 'Path on the host',
   source_tmpfs: 'Size',

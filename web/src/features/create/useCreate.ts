@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'react';
 
 import { api, unwrap } from '@/api/client.ts';
 import { ApiError } from '@/api/errors.ts';
-import type { ContainerCreated, ContainerCreateRequest, Job } from '@/api/schema.gen.ts';
+import type { ContainerCreated, ContainerCreateRequest, Job, Problem } from '@/api/schema.gen.ts';
 import { jobList, useJobs } from '@/live/stores.ts';
 
 const ENDED: ReadonlySet<Job['state']> = new Set(['done', 'failed', 'cancelled']);
@@ -24,6 +24,11 @@ function waitFor(id: string, signal: AbortSignal): Promise<Job> {
     });
     look();
   });
+}
+
+/** A pull that did not work is a matter of the image's field, where it is shown. */
+function aboutImage(problem: Problem): Problem {
+  return problem.errors?.length ? problem : { ...problem, errors: [{ field: 'image', message: problem.detail }] };
 }
 
 /** Creates a container, pulling its image first where it is missing. The pull is a job and goes on without the page. */
@@ -55,7 +60,7 @@ export function useCreate(): {
       );
       setPullId(started.id);
       const ended = await waitFor(started.id, left.current?.signal ?? AbortSignal.abort());
-      if (ended.problem) throw new ApiError(ended.problem);
+      if (ended.problem) throw new ApiError(aboutImage(ended.problem));
       if (ended.state !== 'done') throw new Error(ended.message);
     }
     return unwrap(api.POST('/api/v1/engines/{engine}/containers', { params: { path }, body: request }));

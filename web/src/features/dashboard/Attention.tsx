@@ -2,12 +2,13 @@ import { type ReactNode, useEffect, useState } from 'react';
 import { Link } from 'react-router';
 
 import type { ContainerSummary, HostFigures } from '@/api/schema.gen.ts';
-import { bytes, percent } from '@/lib/format.ts';
+import { bytes, percent, sentences } from '@/lib/format.ts';
 import { paths } from '@/lib/paths.ts';
 import { hostFeed, useEngines } from '@/live/stores.ts';
 import { buttonClass } from '@/ui/Button.tsx';
 import { Card } from '@/ui/Card.tsx';
 import { EngineMark } from '@/ui/EngineMark.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 import { StateBadge } from '@/ui/StateBadge.tsx';
 import { Ago } from '@/ui/Time.tsx';
 
@@ -71,7 +72,7 @@ function Row({ trouble }: { trouble: Trouble }): ReactNode {
         <span className="text-danger">{t('engineDown')}</span>
         <EngineMark engine={trouble.engine.name} className="font-semibold max-md:col-span-2" />
         <span className="text-muted max-md:col-span-2">
-          {[trouble.engine.reason, trouble.engine.hint].filter(Boolean).join(' ')}
+          <Prose text={sentences(trouble.engine.reason, trouble.engine.hint)} />
         </span>
       </>
     );

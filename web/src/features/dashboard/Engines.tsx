@@ -1,11 +1,12 @@
 import type { ReactNode } from 'react';
 
 import type { EngineInfo, EngineState } from '@/api/schema.gen.ts';
-import { number } from '@/lib/format.ts';
+import { number, sentences } from '@/lib/format.ts';
 import { useEngines } from '@/live/stores.ts';
 import { Card } from '@/ui/Card.tsx';
 import { Tag } from '@/ui/Chip.tsx';
 import { EngineMark } from '@/ui/EngineMark.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 import { Skeleton } from '@/ui/Skeleton.tsx';
 import { Since } from '@/ui/Time.tsx';
 
@@ -54,7 +55,7 @@ function Row({ engine }: { engine: EngineInfo }): ReactNode {
             </span>
           </>
         ) : (
-          [engine.reason, engine.hint].filter(Boolean).join(' ')
+          <Prose text={sentences(engine.reason, engine.hint)} />
         )}
       </span>
       <span className="text-muted">

@@ -80,6 +80,7 @@ function TopRow({ container, by }: { container: ContainerSummary; by: By }): Rea
         source={figures.source(by)}
         label={by === 'cpu' ? t('cpuOf', { name }) : t('memoryOfName', { name })}
         colour={engine === 'mini' ? 'text-mini' : 'text-docker'}
+        floor={by === 'cpu' ? 10 : 0}
       />
       <LiveText subscribe={figures.subscribe} read={read} className="text-right" />
     </li>

@@ -6,7 +6,7 @@ import type { ImageSummary } from '@/api/schema.gen.ts';
 import { bytes, shortId } from '@/lib/format.ts';
 import { paths } from '@/lib/paths.ts';
 import { useListParams } from '@/lib/useListParams.ts';
-import { present, useEngineChoice } from '@/live/engine-choice.ts';
+import { present, unavailable, useEngineChoice } from '@/live/engine-choice.ts';
 import { useEngines, useImages } from '@/live/stores.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Chip } from '@/ui/Chip.tsx';
@@ -88,7 +88,13 @@ const COLUMNS: readonly Column<Row>[] = [
       </span>
     ),
   },
-  { id: 'actions', header: '', width: '56px', align: 'right', cell: (row) => <ImageMenu row={row} /> },
+  {
+    id: 'actions',
+    header: '',
+    width: 'calc(var(--control) + 12px)',
+    align: 'right',
+    cell: (row) => <ImageMenu row={row} />,
+  },
 ];
 
 /** Images of the chosen engines: pull, use, remove. */
@@ -111,6 +117,7 @@ export function ImagesPage(): ReactNode {
     [items, text, only],
   );
   const usable = known.filter(present);
+  const shownEngines = known.filter(({ name }) => engines.includes(name));
   const pullButton = (
     <Button variant="primary" icon={<Download size={16} aria-hidden />} onClick={() => setPulling(true)}>
       {t('pull')}
@@ -130,15 +137,17 @@ export function ImagesPage(): ReactNode {
             <Menu
               label={t('pruneMenu')}
               variant="secondary"
-              items={engines.flatMap((engine) => [
+              items={shownEngines.flatMap((engine) => [
                 {
-                  label: t('pruneOn', { what: t('pruneDangling'), engine: engineName(engine) }),
-                  onSelect: () => pruneImages(engine, 'dangling'),
+                  label: t('pruneOn', { what: t('pruneDangling'), engine: engineName(engine.name) }),
+                  disabledReason: unavailable(engine),
+                  onSelect: () => pruneImages(engine.name, 'dangling'),
                 },
                 {
-                  label: t('pruneOn', { what: t('pruneUnused'), engine: engineName(engine) }),
+                  label: t('pruneOn', { what: t('pruneUnused'), engine: engineName(engine.name) }),
                   danger: true,
-                  onSelect: () => pruneImages(engine, 'unused'),
+                  disabledReason: unavailable(engine),
+                  onSelect: () => pruneImages(engine.name, 'unused'),
                 },
               ])}
             >

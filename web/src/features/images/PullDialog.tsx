@@ -3,6 +3,7 @@ import { type ReactNode, useState } from 'react';
 import { api, unwrap } from '@/api/client.ts';
 import { problemFrom } from '@/api/errors.ts';
 import type { EngineInfo, Problem } from '@/api/schema.gen.ts';
+import { sentences } from '@/lib/format.ts';
 import { unavailable } from '@/live/engine-choice.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Dialog } from '@/ui/Dialog.tsx';
@@ -23,9 +24,7 @@ export function PullDialog({ engines, preferred, onClose }: PullDialogProps): Re
   const [tried, setTried] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const missing = tried && !reference.trim() ? t('needed') : undefined;
-  const refused = problem
-    ? [problem.errors?.[0]?.message ?? problem.detail, problem.hint].filter(Boolean).join(' ')
-    : undefined;
+  const refused = problem ? sentences(problem.errors?.[0]?.message ?? problem.detail, problem.hint) : undefined;
 
   const submit = async (): Promise<void> => {
     setTried(true);

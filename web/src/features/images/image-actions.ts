@@ -11,7 +11,8 @@ export function imageName(image: ImageSummary): string {
   return image.tags[0] ?? shortId(image.id);
 }
 
-async function removePreviewed(engine: string, token: string): Promise<void> {
+/** `known` names what goes where the person named one image; the server's results name ids. */
+async function removePreviewed(engine: string, token: string, known?: string): Promise<void> {
   const { results } = await unwrap(
     api.POST('/api/v1/engines/{engine}/images/remove', {
       params: { path: { engine } },
@@ -20,8 +21,9 @@ async function removePreviewed(engine: string, token: string): Promise<void> {
   );
   const refused = results.filter((result) => !result.ok);
   for (const { name, problem } of refused)
-    toast('error', t('refused', { reason: problem?.detail ?? name }), { detail: problem?.hint ?? undefined });
-  for (const { name } of results.filter((result) => result.ok).slice(0, 1)) toast('ok', t('removed', { name }));
+    toast('error', t('refused', { reason: problem?.detail ?? known ?? name }), { detail: problem?.hint ?? undefined });
+  for (const { name } of results.filter((result) => result.ok).slice(0, 1))
+    toast('ok', t('removed', { name: known ?? name }));
 }
 
 /** Asks the server what removing an image would do, then removes exactly that. */
@@ -38,7 +40,7 @@ export function removeImage(image: ImageSummary): void {
           body: { images: [image.tags.length === 1 ? imageName(image) : image.id], force: options.has('force') },
         }),
       ),
-    perform: ({ token }) => removePreviewed(engine, token),
+    perform: ({ token }) => removePreviewed(engine, token, imageName(image)),
   });
 }
 

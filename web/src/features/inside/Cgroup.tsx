@@ -7,6 +7,13 @@ import { Meter } from '@/ui/Progress.tsx';
 import { Fact } from './evidence.tsx';
 import { t } from './messages.ts';
 
+/** `of 64 MiB` behind a figure, `64 MiB` alone; nothing for what is only counted. */
+export function limitText({ limit, current }: CgroupFacts['knobs'][number]): string {
+  if (!limit) return '';
+  if (limit === 'none') return t('noLimit');
+  return current ? t('of', { limit }) : limit;
+}
+
 /** Limits with what is used of them now, and where the container is in each hierarchy. */
 export function Cgroup({ cgroup, engine }: { cgroup: CgroupFacts; engine: string }): ReactNode {
   return (
@@ -23,10 +30,7 @@ export function Cgroup({ cgroup, engine }: { cgroup: CgroupFacts; engine: string
               <span className="flex w-full flex-wrap justify-between gap-x-3">
                 <span className="font-semibold">{knob.title}</span>
                 <span>
-                  {knob.current}{' '}
-                  <span className="text-subtle">
-                    {knob.limit === 'none' ? t('noLimit') : knob.current ? t('of', { limit: knob.limit }) : knob.limit}
-                  </span>
+                  {knob.current} <span className="text-subtle">{limitText(knob)}</span>
                 </span>
               </span>
               {knob.used_percent !== null && knob.used_percent !== undefined && (

@@ -35,15 +35,19 @@ export function Confinement({
               id={`conf:${fact.kind}`}
               title={fact.title}
               evidence={fact.evidence}
-              className="flex w-full items-center gap-2 px-1 py-1"
+              className="flex w-full items-start gap-2 px-1 py-1"
             >
               {fact.protects ? (
-                <ShieldCheck size={14} aria-hidden className="shrink-0 text-ok" />
+                <ShieldCheck size={14} aria-hidden className="mt-0.75 shrink-0 text-ok" />
               ) : (
-                <TriangleAlert size={14} aria-hidden className="shrink-0 text-warn" />
+                <TriangleAlert size={14} aria-hidden className="mt-0.75 shrink-0 text-warn" />
               )}
-              <span className="flex-1">{fact.title}</span>
-              <span className={fact.protects ? 'text-muted' : 'text-warn'}>{fact.value}</span>
+              <span className="min-w-0 flex-1">
+                <span className="block">{fact.title}</span>
+                <span className={`block text-xs break-words ${fact.protects ? 'text-muted' : 'text-warn'}`}>
+                  {fact.value}
+                </span>
+              </span>
             </Fact>
           </li>
         ))}

@@ -5,6 +5,7 @@ import { bytes } from '@/lib/format.ts';
 import { Code } from '@/ui/Code.tsx';
 
 import { shortCapability } from './Capabilities.tsx';
+import { limitText } from './Cgroup.tsx';
 import { idMapText } from './Confinement.tsx';
 import { layerName } from './Files.tsx';
 import { t } from './messages.ts';
@@ -34,9 +35,7 @@ function groupsOf(inside: Inside): readonly { title: string; items: readonly Ite
         ...cgroup.knobs.map((one) => ({
           id: `${one.controller}:${one.title}`,
           title: one.title,
-          value: [one.current, one.limit === 'none' ? t('noLimit') : t('of', { limit: one.limit })]
-            .filter(Boolean)
-            .join(' '),
+          value: [one.current, limitText(one)].filter(Boolean).join(' '),
           evidence: one.evidence,
         })),
         ...cgroup.paths.map((one) => ({

@@ -47,7 +47,7 @@ export const t = catalogue('inside', {
   mounts: 'Mounts',
   readOnly: 'read-only',
   cgroup: 'Control group',
-  cgroupMode: 'version {mode}',
+  cgroupMode: '{mode}',
   of: 'of {limit}',
   noLimit: 'no limit',
   network: 'Network',

@@ -64,7 +64,7 @@ function Logs({ engine, id }: { engine: string; id: string }): ReactNode {
   const download = `/api/v1/engines/${encodeURIComponent(engine)}/containers/${encodeURIComponent(id)}/logs/download?timestamps=${String(timestamps)}`;
   const filtered = from !== 'both' || (onlyHits && search !== '');
   return (
-    <div className="flex h-[calc(100dvh-13.5rem)] min-h-80 flex-col gap-2 max-sm:h-[calc(100dvh-15rem)]">
+    <div className="flex min-h-96 flex-1 basis-0 flex-col gap-2">
       <div className="flex flex-wrap items-center gap-2">
         <SearchField
           label={t('search')}

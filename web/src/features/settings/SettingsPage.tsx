@@ -5,7 +5,7 @@ import { useStore } from 'zustand';
 import { problemFrom } from '@/api/errors.ts';
 import { capabilitiesQuery, sessionQuery } from '@/api/queries.ts';
 import type { Capabilities, Capability } from '@/api/schema.gen.ts';
-import { bytes, dateTime, duration, number } from '@/lib/format.ts';
+import { bytes, dateTime, duration, number, sentences } from '@/lib/format.ts';
 import { setShortcutsEnabled, shortcutsEnabled } from '@/lib/keys.ts';
 import { appearance, DENSITIES, setDensity, setTheme, THEMES } from '@/lib/theme.ts';
 import { Card } from '@/ui/Card.tsx';
@@ -14,6 +14,7 @@ import { engineName } from '@/ui/EngineMark.tsx';
 import { Checkbox } from '@/ui/Field.tsx';
 import { PageHeader } from '@/ui/PageHeader.tsx';
 import { ProblemBox } from '@/ui/ProblemBox.tsx';
+import { Prose } from '@/ui/Prose.tsx';
 import { RadioGroup } from '@/ui/RadioGroup.tsx';
 import { Skeleton } from '@/ui/Skeleton.tsx';
 
@@ -37,7 +38,7 @@ export function SettingsPage(): ReactNode {
             title={t('featuresOf', { engine: engineName(engine.name) })}
             features={engine.capabilities}
             facts={[
-              [t('version'), engine.details?.version ?? [engine.reason, engine.hint].filter(Boolean).join(' ')],
+              [t('version'), engine.details?.version ?? sentences(engine.reason, engine.hint)],
               [t('endpoint'), engine.endpoint],
               [t('from'), engine.endpoint_source],
             ]}
@@ -141,7 +142,9 @@ function Facts({ facts }: { facts: Facts }): ReactNode {
       {facts.map(([label, value]) => (
         <div key={label} className="contents">
           <dt className="text-subtle">{label}</dt>
-          <dd className="break-words">{value}</dd>
+          <dd className="min-w-0 break-words">
+            <Prose text={value} />
+          </dd>
         </div>
       ))}
     </dl>
@@ -172,8 +175,16 @@ function Features({
             <li key={feature.id} className="flex items-start gap-3 py-1.5">
               <div className="min-w-0 flex-1">
                 <p>{feature.title}</p>
-                {feature.reason && <p className="text-xs text-muted">{feature.reason}</p>}
-                {feature.hint && <p className="text-xs text-muted">{feature.hint}</p>}
+                {feature.reason && (
+                  <p className="text-xs text-muted">
+                    <Prose text={feature.reason} />
+                  </p>
+                )}
+                {feature.hint && (
+                  <p className="text-xs text-muted">
+                    <Prose text={feature.hint} />
+                  </p>
+                )}
               </div>
               <Tag tone={state.tone}>{state.word}</Tag>
             </li>

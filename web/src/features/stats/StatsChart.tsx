@@ -2,11 +2,11 @@ import type { ReactNode } from 'react';
 import { Area, AreaChart, CartesianGrid, ReferenceLine, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
 
 import type { StatsPoint } from '@/api/schema.gen.ts';
-import { timeOfDay } from '@/lib/format.ts';
+import { number, timeOfDay } from '@/lib/format.ts';
 import { Card } from '@/ui/Card.tsx';
 
 import { t } from './messages.ts';
-import { type ChartSpec, digest } from './series.ts';
+import { type ChartSpec, digest, timeTicks, valueTicks } from './series.ts';
 
 const HEIGHT = 176;
 const TICK = { fill: 'var(--subtle)', fontSize: 11 };
@@ -15,12 +15,12 @@ const TICK = { fill: 'var(--subtle)', fontSize: 11 };
 export function StatsChart({
   spec,
   points,
-  from,
+  rangeS,
   to,
 }: {
   spec: ChartSpec;
   points: readonly StatsPoint[];
-  from: number;
+  rangeS: number;
   to: number;
 }): ReactNode {
   const last = points.at(-1);
@@ -33,6 +33,9 @@ export function StatsChart({
     time: point.time_ms,
     ...Object.fromEntries(shown.map((series) => [series.id, series.value(point)])),
   }));
+  const most = Math.max(...shown.map(({ figures }) => figures.most), 0);
+  // A limit close above the line belongs into the picture; one far above would press the line flat.
+  const ticks = valueTicks(spec.unit, limit !== null && limit <= most * 2 ? Math.max(most, limit) : most);
   const summary = shown
     .map(({ name, figures }) =>
       t('summary', {
@@ -68,19 +71,21 @@ export function StatsChart({
               dataKey="time"
               type="number"
               scale="time"
-              domain={[from, to]}
-              tickFormatter={timeOfDay}
+              domain={[to - rangeS * 1000, to]}
+              ticks={[...timeTicks(to, rangeS)]}
+              tickFormatter={(time: number) => timeOfDay(time).slice(0, 5)}
               tick={TICK}
               stroke="var(--line)"
-              minTickGap={56}
+              minTickGap={24}
             />
             <YAxis
               width={72}
-              domain={[0, 'auto']}
-              tickFormatter={spec.format}
+              domain={[0, ticks.at(-1) ?? 1]}
+              ticks={[...ticks]}
+              interval={0}
+              tickFormatter={spec.unit === 'percent' ? (value: number) => `${number(value)} %` : spec.format}
               tick={TICK}
               stroke="var(--line)"
-              tickCount={4}
             />
             <Tooltip
               isAnimationActive={false}

@@ -65,7 +65,7 @@ export function StatsTab(): ReactNode {
         ) : (
           <div className="grid gap-3 xl:grid-cols-2">
             {CHARTS.map((spec) => (
-              <StatsChart key={spec.id} spec={spec} points={points} from={to - Number(range) * 1000} to={to} />
+              <StatsChart key={spec.id} spec={spec} points={points} rangeS={Number(range)} to={to} />
             ))}
           </div>
         ))}

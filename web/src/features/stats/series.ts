@@ -13,6 +13,8 @@ export type ChartSpec = {
   id: string;
   title: string;
   format: (value: number) => string;
+  /** What the numbers are, which decides where round ones are. */
+  unit: 'percent' | 'bytes' | 'count';
   series: readonly SeriesSpec[];
   limit?: (point: StatsPoint) => number | null | undefined;
 };
@@ -23,6 +25,7 @@ export const CHARTS: readonly ChartSpec[] = [
     id: 'cpu',
     title: t('cpu'),
     format: percent,
+    unit: 'percent',
     series: [
       { id: 'cpu', name: t('cpuUsed'), colour: 'var(--series-1)', value: (point) => point.cpu_percent },
       {
@@ -41,6 +44,7 @@ export const CHARTS: readonly ChartSpec[] = [
     id: 'memory',
     title: t('memory'),
     format: bytes,
+    unit: 'bytes',
     series: [
       {
         id: 'memory',
@@ -56,6 +60,7 @@ export const CHARTS: readonly ChartSpec[] = [
     id: 'network',
     title: t('network'),
     format: rate,
+    unit: 'bytes',
     series: [
       {
         id: 'receive',
@@ -75,6 +80,7 @@ export const CHARTS: readonly ChartSpec[] = [
     id: 'disk',
     title: t('disk'),
     format: rate,
+    unit: 'bytes',
     series: [
       { id: 'read', name: t('read'), colour: 'var(--series-6)', value: (point) => point.block_read_bytes_per_s },
       { id: 'write', name: t('write'), colour: 'var(--series-3)', value: (point) => point.block_write_bytes_per_s },
@@ -84,6 +90,7 @@ export const CHARTS: readonly ChartSpec[] = [
     id: 'pids',
     title: t('processes'),
     format: (value) => number(value),
+    unit: 'count',
     series: [{ id: 'pids', name: t('processes'), colour: 'var(--series-5)', value: (point) => point.pids }],
     limit: (point) => point.pids_limit,
   },
@@ -115,4 +122,32 @@ export function joined(
   const all = [...history, ...fresh.filter((point) => point.time_ms > last)];
   const end = all.at(-1)?.time_ms ?? 0;
   return all.filter((point) => point.time_ms > end - rangeS * 1000);
+}
+
+const LINES = 4;
+const ROUND = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500];
+
+/** Round values from nothing up to at least `most`: powers of two for bytes, decimal steps for the rest. */
+export function valueTicks(unit: ChartSpec['unit'], most: number): readonly number[] {
+  let step: number;
+  if (unit === 'bytes') {
+    step = 256;
+    while (step * LINES < most) step *= 2;
+  } else {
+    step = ROUND.find((one) => one * LINES >= most) ?? 1000 * Math.ceil(most / LINES / 1000);
+  }
+  // Fewer lines where fewer reach it: a container of two processes needs no line at four.
+  const count = Math.max(1, Math.min(LINES, Math.ceil(most / step)));
+  return Array.from({ length: count + 1 }, (_, index) => index * step);
+}
+
+const EVERY_S: Readonly<Record<number, number>> = { 300: 60, 3600: 600, 86_400: 14_400 };
+
+/** Round moments of local time in a range that ends at `to`. */
+export function timeTicks(to: number, rangeS: number): readonly number[] {
+  const every = (EVERY_S[rangeS] ?? rangeS / 5) * 1000;
+  const shift = new Date(to).getTimezoneOffset() * 60_000;
+  const ticks: number[] = [];
+  for (let at = Math.floor((to - shift) / every) * every + shift; at >= to - rangeS * 1000; at -= every) ticks.push(at);
+  return ticks.toReversed();
 }

@@ -3,6 +3,7 @@ import { type ReactNode, useState } from 'react';
 import { api, unwrap } from '@/api/client.ts';
 import { problemFrom } from '@/api/errors.ts';
 import type { EngineInfo, Problem } from '@/api/schema.gen.ts';
+import { sentences } from '@/lib/format.ts';
 import { unavailable } from '@/live/engine-choice.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Dialog } from '@/ui/Dialog.tsx';
@@ -78,11 +79,7 @@ export function CreateVolumeDialog({ engines, preferred, onClose }: CreateVolume
           autoCapitalize="none"
           value={name}
           hint={t('nameHint')}
-          error={
-            problem
-              ? [problem.errors?.[0]?.message ?? problem.detail, problem.hint].filter(Boolean).join(' ')
-              : undefined
-          }
+          error={problem ? sentences(problem.errors?.[0]?.message ?? problem.detail, problem.hint) : undefined}
           onChange={(event) => setName(event.target.value)}
         />
       </form>

@@ -6,7 +6,7 @@ import type { VolumeSummary } from '@/api/schema.gen.ts';
 import { bytes } from '@/lib/format.ts';
 import { paths } from '@/lib/paths.ts';
 import { useListParams } from '@/lib/useListParams.ts';
-import { present, useEngineChoice } from '@/live/engine-choice.ts';
+import { present, unavailable, useEngineChoice } from '@/live/engine-choice.ts';
 import { useEngines, useVolumes } from '@/live/stores.ts';
 import { Button } from '@/ui/Button.tsx';
 import { Chip, Tag } from '@/ui/Chip.tsx';
@@ -89,7 +89,13 @@ const COLUMNS: readonly Column<Row>[] = [
       </span>
     ),
   },
-  { id: 'actions', header: '', width: '56px', align: 'right', cell: (row) => <VolumeMenu row={row} /> },
+  {
+    id: 'actions',
+    header: '',
+    width: 'calc(var(--control) + 12px)',
+    align: 'right',
+    cell: (row) => <VolumeMenu row={row} />,
+  },
 ];
 
 /** Volumes of the chosen engines: create, see who uses them, remove. */
@@ -106,6 +112,7 @@ export function VolumesPage(): ReactNode {
     [items, text, unused],
   );
   const usable = known.filter(present);
+  const shownEngines = known.filter(({ name }) => engines.includes(name));
   const createButton = (
     <Button variant="primary" icon={<Plus size={16} aria-hidden />} onClick={() => setCreating(true)}>
       {t('create')}
@@ -125,10 +132,11 @@ export function VolumesPage(): ReactNode {
             <Menu
               label={t('prune')}
               variant="secondary"
-              items={engines.map((engine) => ({
-                label: t('pruneOn', { engine: engineName(engine) }),
+              items={shownEngines.map((engine) => ({
+                label: t('pruneOn', { engine: engineName(engine.name) }),
                 danger: true,
-                onSelect: () => pruneVolumes(engine),
+                disabledReason: unavailable(engine),
+                onSelect: () => pruneVolumes(engine.name),
               }))}
             >
               <Eraser size={14} aria-hidden />

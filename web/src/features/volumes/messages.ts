@@ -31,7 +31,7 @@ export const t = catalogue('volumes', {
   on: 'On',
   cancel: 'Cancel',
   prune: 'Remove unused…',
-  pruneOn: 'Remove unused {engine}…',
+  pruneOn: 'Remove unused on {engine}…',
   pruneTitle: 'Remove unused volumes from {engine}?',
   empty: 'No volumes yet',
   emptyBody: 'A volume keeps files apart from a container, so that they outlive it.',
