@@ -160,7 +160,7 @@ impl Cgroup {
     }
 
     /// An open directory for `CLONE_INTO_CGROUP`. On a hybrid machine it serves too: the child is then in the v2
-    /// part, and [`Cgroup::add_cloned_process`] does the rest. `None` without v2.
+    /// part, and [`Cgroup::enter_cloned`] does the rest. `None` without v2.
     ///
     /// # Errors
     /// [`Error::Sys`] if it cannot be opened.
@@ -185,30 +185,26 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Sys`]; `ESRCH` in it if the process is gone.
     pub fn add_process(&self, pid: u32) -> Result<(), Error> {
-        self.add(pid, true)
-    }
-
-    /// As [`Cgroup::add_process`] for a process made with [`Cgroup::clone_fd`]: it is in the v2 part already.
-    ///
-    /// # Errors
-    /// [`Error::Sys`].
-    pub fn add_cloned_process(&self, pid: u32) -> Result<(), Error> {
-        self.add(pid, false)
-    }
-
-    fn add(&self, pid: u32, v2_too: bool) -> Result<(), Error> {
         let text = pid.to_string();
         self.directories
             .iter()
-            .filter(|directory| v2_too || !directory.v2)
-            .try_for_each(|directory| {
-                let path = directory.path.join("cgroup.procs");
-                file::write_named(&path, &text).map_err(|error| match error.errno() {
-                    Some(Errno::NOSPC) => error.with_hint("cpuset.cpus or cpuset.mems of this cgroup or of a parent is empty"),
-                    Some(Errno::BUSY) => error.with_hint("controllers are enabled for this cgroup's children, so it may hold no process itself"),
-                    _ => error,
-                })
-            })
+            .try_for_each(|directory| join(directory, "cgroup.procs", &text))
+    }
+
+    /// Moves the calling process, made with [`Cgroup::clone_fd`] and so in the v2 part already, into the v1 parts.
+    ///
+    /// Only for a process with one thread: it moves that thread. A thread that moves itself cannot be in the middle of
+    /// an exec or an exit, so the kernel does without the lock that makes [`Cgroup::add_process`] wait for milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    ///
+    /// Source: kernel/cgroup/cgroup.c, `cgroup_procs_write_start`; cgroup-v1/cgroups.rst, `tasks`.
+    pub fn enter_cloned(&self) -> Result<(), Error> {
+        self.directories
+            .iter()
+            .filter(|directory| !directory.v2)
+            .try_for_each(|directory| join(directory, "tasks", "0"))
     }
 
     /// The processes in it and in the cgroups below, as seen from our pid namespace (0 for one outside of it), each once.
@@ -262,6 +258,18 @@ impl Cgroup {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+fn join(directory: &Directory, file: &str, who: &str) -> Result<(), Error> {
+    file::write_named(&directory.path.join(file), who).map_err(|error| match error.errno() {
+        Some(Errno::NOSPC) => {
+            error.with_hint("cpuset.cpus or cpuset.mems of this cgroup or of a parent is empty")
+        }
+        Some(Errno::BUSY) => error.with_hint(
+            "controllers are enabled for this cgroup's children, so it may hold no process itself",
+        ),
+        _ => error,
+    })
 }
 
 /// A path without leading slash, safe to join.

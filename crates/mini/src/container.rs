@@ -55,15 +55,20 @@ impl Bundle {
             .as_ref()
             .map(|linux| linux.cgroups_path.as_str())
         {
-            None | Some("") => format!("/mini/{id}"),
+            // Directly below the root: a parent of ours would stay behind.
+            None | Some("") => format!("/mini-{id}"),
             Some(path) if path.starts_with('/') => path.to_owned(),
-            Some(path) => format!("/mini/{path}"),
+            Some(path) => format!("/{path}"),
         }
     }
 }
 
 /// What a container's first process is to have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[expect(
+    missing_debug_implementations,
+    reason = "a function has nothing to show"
+)]
 pub struct Start<'a> {
     /// The container's id.
     pub id: &'a str,
@@ -77,6 +82,9 @@ pub struct Start<'a> {
     pub gate: Option<BorrowedFd<'a>>,
     /// Record each step.
     pub trace: bool,
+    /// Called with the cgroup and the process's id while the process mounts: what must be known on disk before its program
+    /// runs.
+    pub known: &'a dyn Fn(&Cgroup, i32) -> Result<()>,
 }
 
 /// Makes the cgroup and the first process. On an error everything is as before.
@@ -115,6 +123,7 @@ pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
         spec,
         bundle: &bundle.directory,
         rootfs: &rootfs,
+        cgroup: &cgroup,
         cgroups: &views,
         stdio: start.stdio,
         console_size,
@@ -122,12 +131,10 @@ pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
         // The one that `create` makes outlives it.
         die_with_parent: start.gate.is_none(),
     };
-    // Limits before the process is moved: they hold from its first step on.
-    let place = |pid: i32| {
+    let prepare = |pid: i32| {
         cgroup.apply(&wanted)?;
         cgroup.set_devices(&devices)?;
-        cgroup.add_cloned_process(pid.cast_unsigned())?;
-        Ok(())
+        (start.known)(&cgroup, pid)
     };
     let run_hooks = |pid: i32| match &spec.hooks {
         None => Ok(()),
@@ -137,7 +144,7 @@ pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
             hooks::run_all(&hooks.create_runtime, &state)
         }
     };
-    match spawn::spawn(plan, &cgroup, place, run_hooks, trace) {
+    match spawn::spawn(plan, prepare, run_hooks, trace) {
         Ok(spawned) => Ok((cgroup, spawned)),
         Err(error) => {
             // The first error is the one that matters.

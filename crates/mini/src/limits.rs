@@ -16,10 +16,12 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         ..Limits::default()
     };
     if let Some(memory) = &resources.memory {
-        limits.memory.limit_bytes = memory.limit;
-        limits.memory.reservation_bytes = memory.reservation;
-        limits.memory.limit_with_swap_bytes = memory.swap;
-        limits.memory.kernel_tcp_bytes = memory.kernel_tcp;
+        // Zero means "as it is", here and below: so do runc and those who write specs for it.
+        let given = |bytes: Option<i64>| bytes.filter(|bytes| *bytes != 0);
+        limits.memory.limit_bytes = given(memory.limit);
+        limits.memory.reservation_bytes = given(memory.reservation);
+        limits.memory.limit_with_swap_bytes = given(memory.swap);
+        limits.memory.kernel_tcp_bytes = given(memory.kernel_tcp);
         limits.memory.swappiness = memory.swappiness;
         limits.memory.disable_oom_killer = memory.disable_oom_killer;
         limits.memory.check_before_update = memory.check_before_update.unwrap_or_default();
@@ -30,8 +32,8 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         limits.cpu.quota_us = cpu.quota.filter(|quota| *quota != 0);
         limits.cpu.period_us = cpu.period.filter(|period| *period != 0);
         limits.cpu.burst_us = cpu.burst;
-        limits.cpu.realtime_runtime_us = cpu.realtime_runtime;
-        limits.cpu.realtime_period_us = cpu.realtime_period;
+        limits.cpu.realtime_runtime_us = cpu.realtime_runtime.filter(|us| *us != 0);
+        limits.cpu.realtime_period_us = cpu.realtime_period.filter(|us| *us != 0);
         limits.cpu.cpus = list(&cpu.cpus);
         limits.cpu.mems = list(&cpu.mems);
         limits.cpu.idle = cpu.idle;

@@ -389,6 +389,13 @@ pub struct SyscallArgument {
     pub op: String,
 }
 
+impl Hooks {
+    /// Whether some are to run in the runtime's namespaces before the container's root is changed.
+    pub fn wait_for_mounts(&self) -> bool {
+        !self.prestart.is_empty() || !self.create_runtime.is_empty()
+    }
+}
+
 impl Spec {
     /// The process, which validation has found to be there.
     pub fn process(&self) -> Option<&Process> {

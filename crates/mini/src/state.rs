@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use cgroups::{Cgroup, Layout};
 use serde::{Deserialize, Serialize};
 
-use crate::container::PATIENCE;
+use crate::clock;
+use crate::container::{Bundle, PATIENCE};
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::spawn::rootfs_path;
 
 const STATE_FILE: &str = "state.json";
 /// The gate of `start`; its being there is what tells a created container from a running one.
@@ -29,6 +31,9 @@ pub struct State {
     pub start_ticks: u64,
     /// Its bundle.
     pub bundle: PathBuf,
+    /// Its root file system.
+    #[serde(default)]
+    pub rootfs: PathBuf,
     /// Path of its cgroup.
     pub cgroup_path: String,
     /// When it was made, nanoseconds since the Unix epoch.
@@ -188,6 +193,22 @@ impl Store {
 }
 
 impl State {
+    /// The state of a container that is being made.
+    pub fn of(id: &str, bundle: &Bundle, cgroup: &Cgroup, pid: i32) -> Self {
+        Self {
+            oci_version: crate::spec::OCI_VERSION.to_owned(),
+            id: id.to_owned(),
+            pid,
+            // Gone already is no error: whoever made it hears of its end.
+            start_ticks: start_ticks(pid).unwrap_or_default(),
+            bundle: bundle.directory.clone(),
+            rootfs: rootfs_path(&bundle.spec, &bundle.directory),
+            cgroup_path: cgroup.path().to_owned(),
+            created_unix_ns: clock::unix_ns(),
+            annotations: bundle.spec.annotations.clone(),
+        }
+    }
+
     /// The container's cgroup.
     ///
     /// # Errors
@@ -255,6 +276,7 @@ mod tests {
             pid,
             start_ticks: start_ticks(pid).unwrap(),
             bundle: "/b".into(),
+            rootfs: "/b/rootfs".into(),
             cgroup_path: "/none/such".into(),
             created_unix_ns: 1,
             annotations: BTreeMap::new(),

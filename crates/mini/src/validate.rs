@@ -83,6 +83,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
             "mounts[].uidMappings",
         )?;
     }
+    refuse(!linux.mount_label.is_empty(), "linux.mountLabel (SELinux)")?;
     refuse(spec.vm.is_some(), "vm")?;
     refuse(spec.windows.is_some(), "windows")?;
     refuse(spec.solaris.is_some(), "solaris")?;
@@ -118,6 +119,10 @@ pub fn validate_process(process: &Process) -> Result<()> {
             "process.env: {entry:?} has a zero byte"
         )));
     }
+    refuse(
+        !process.selinux_label.is_empty(),
+        "process.selinuxLabel (SELinux)",
+    )?;
     refuse(process.scheduler.is_some(), "process.scheduler")?;
     refuse(process.io_priority.is_some(), "process.ioPriority")?;
     refuse(

@@ -166,6 +166,24 @@ impl Program {
     }
 }
 
+/// Processor time of all children that have ended and been waited for, with their own.
+///
+/// Source: `man 2 getrusage`, `RUSAGE_CHILDREN`.
+pub fn children_cpu_time() -> std::time::Duration {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills the struct, which is of its size and writable.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    // SAFETY: all its fields are integers, for which the zeros are valid, whatever the call did.
+    let usage = unsafe { usage.assume_init() };
+    [usage.ru_utime, usage.ru_stime]
+        .into_iter()
+        .map(|time| {
+            let seconds = std::time::Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+            seconds + std::time::Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+        })
+        .sum()
+}
+
 /// Ends this process at once: no destructor, no buffer flushed. For a child that shares its parent's memory image.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: `_exit` takes no pointer and does not return.

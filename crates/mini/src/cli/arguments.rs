@@ -162,7 +162,7 @@ impl Arguments {
         }
     }
 
-    pub(crate) fn unknown(&self, flag: &str) -> Error {
+    pub(crate) fn unknown(flag: &str) -> Error {
         Error::invalid(format!("flag provided but not defined: {flag}"))
     }
 }

@@ -3,18 +3,18 @@
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
+use cgroups::Cgroup;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::cli::arguments::{Arguments, Globals};
+use crate::cli::foreground::Foreground;
 use crate::cli::{start, write_pid_file};
-use crate::clock;
 use crate::container::{self, Bundle, PATIENCE, Start};
 use crate::error::{Error, Result};
 use crate::process::finish::Stdio;
 use crate::process::spawn::Spawned;
-use crate::state::{State, Store, start_ticks};
+use crate::state::{State, Store};
 
 /// What follows the making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +43,19 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
             "--pid-file" => flags.pid_file = Some(arguments.path()?),
             "--detach" | "-d" if then == Then::Start => flags.detach = true,
             "--keep" if then == Then::Start => flags.keep = true,
-            // The root is always changed by pivot_root, and every container has a keyring of its own.
-            "--no-new-keyring" => {}
+            // Every container has a keyring of its own, and what it leaves behind ends with its cgroup.
+            "--no-new-keyring" | "--no-subreaper" => {}
+            "--no-pivot" => {
+                return Err(Error::unsupported("--no-pivot is not offered").with_hint(
+                    "put the root file system on something else than the initial ramdisk",
+                ));
+            }
             "--preserve-fds" => {
                 if arguments.number::<u32>()? > 0 {
                     return Err(Error::unsupported("--preserve-fds is not offered"));
                 }
             }
-            _ => return Err(arguments.unknown(flag)),
+            _ => return Err(Arguments::unknown(flag)),
         }
         Ok(())
     })?;
@@ -58,9 +63,20 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
     arguments.end()?;
     let bundle = Bundle::read(&flags.bundle.clone().unwrap_or_else(|| PathBuf::from(".")))?;
     let store = Store::create(&globals.root, &id)?;
-    let made = make(globals, &flags, &id, &bundle, &store, then);
-    let (state, process) = match made {
-        Ok(made) => made,
+    let foreground = (then == Then::Start && !flags.detach)
+        .then(Foreground::prepare)
+        .transpose()?;
+    let made = make(
+        globals,
+        &flags,
+        &id,
+        &bundle,
+        &store,
+        then,
+        foreground.is_some(),
+    );
+    let process = match made {
+        Ok(process) => process,
         Err(error) => {
             drop(store.remove());
             return Err(error);
@@ -69,26 +85,29 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
     if then == Then::Leave {
         return Ok(0);
     }
-    start::open_gate(&store, &state, &bundle)?;
-    if flags.detach {
+    let state = store.read()?;
+    start::run_poststart(&state, &bundle)?;
+    let Some(foreground) = foreground else {
         return Ok(0);
-    }
-    let status = loop {
-        match waitid(WaitId::PidFd(process.pidfd.as_fd()), WaitIdOptions::EXITED) {
-            Ok(Some(status)) => break status,
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::sys("wait for", "the program", errno)),
-        }
     };
+    let status = foreground.wait(&process)?;
     if !flags.keep {
         state.end()?;
         store.remove()?;
     }
-    let code = status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-        .unwrap_or(255);
-    Ok(u8::try_from(code).unwrap_or(255))
+    Ok(status)
+}
+
+fn check_terminal(flags: &Flags, terminal: bool, foreground: bool) -> Result<()> {
+    match (&flags.console_socket, terminal) {
+        (None, true) if !foreground => Err(Error::invalid(
+            "cannot allocate tty if mini will detach without setting console socket",
+        )),
+        (Some(_), _) if foreground || !terminal => Err(Error::invalid(
+            "cannot use console socket if mini will not detach or allocate tty",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn make(
@@ -98,46 +117,18 @@ fn make(
     bundle: &Bundle,
     store: &Store,
     then: Then,
-) -> Result<(State, Spawned)> {
+    foreground: bool,
+) -> Result<Spawned> {
     let terminal = bundle
         .spec
         .process()
         .is_some_and(|process| process.terminal);
-    let foreground = then == Then::Start && !flags.detach;
-    match (&flags.console_socket, terminal) {
-        (None, true) if foreground => {
-            return Err(Error::unsupported(
-                "a terminal in the foreground is not offered: use --console-socket",
-            ));
-        }
-        (None, true) => {
-            return Err(Error::invalid(
-                "cannot allocate tty if runc will detach without setting console socket",
-            ));
-        }
-        (Some(_), false) => {
-            return Err(Error::invalid(
-                "cannot use console socket if runc will not detach or allocate tty",
-            ));
-        }
-        _ => {}
-    }
-    let gate_path = store.gate();
-    rustix::fs::mknodat(
-        CWD,
-        &gate_path,
-        rustix::fs::FileType::Fifo,
-        Mode::from_raw_mode(0o622),
-        0,
-    )
-    .map_err(|errno| Error::sys("mkfifo", gate_path.display(), errno))?;
-    // For both, so that it never ends for want of a writer.
-    let gate = rustix::fs::open(
-        &gate_path,
-        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| Error::sys("open", gate_path.display(), errno))?;
+    check_terminal(flags, terminal, foreground)?;
+    // `run` needs no gate: its program starts when all is ready, and this process hears of it when that fails.
+    let gate = (then == Then::Leave)
+        .then(|| make_gate(store))
+        .transpose()?;
+    let known = |cgroup: &Cgroup, pid: i32| store.write(&State::of(id, bundle, cgroup, pid));
     let start = Start {
         id,
         bundle,
@@ -147,20 +138,11 @@ fn make(
             Stdio::Inherited
         },
         console_size: None,
-        gate: Some(gate.as_fd()),
+        gate: gate.as_ref().map(std::os::fd::AsFd::as_fd),
         trace: globals.trace.is_some(),
+        known: &known,
     };
     let (cgroup, process) = container::start(start)?;
-    let state = State {
-        oci_version: crate::spec::OCI_VERSION.to_owned(),
-        id: id.to_owned(),
-        pid: process.pid,
-        start_ticks: start_ticks(process.pid).unwrap_or_default(),
-        bundle: bundle.directory.clone(),
-        cgroup_path: cgroup.path().to_owned(),
-        created_unix_ns: clock::unix_ns(),
-        annotations: bundle.spec.annotations.clone(),
-    };
     let finished = (|| {
         if let (Some(path), Some(master)) = (&flags.console_socket, &process.terminal) {
             send_terminal(path, master)?;
@@ -171,7 +153,6 @@ fn make(
             std::fs::write(path, json)
                 .map_err(|error| Error::sys("write the trace", path.display(), error))?;
         }
-        store.write(&state)?;
         write_pid_file(flags.pid_file.as_deref(), process.pid)
     })();
     if let Err(error) = finished {
@@ -180,7 +161,26 @@ fn make(
         drop(cgroup.remove(PATIENCE));
         return Err(error);
     }
-    Ok((state, process))
+    Ok(process)
+}
+
+fn make_gate(store: &Store) -> Result<std::os::fd::OwnedFd> {
+    let path = store.gate();
+    rustix::fs::mknodat(
+        CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        Mode::from_raw_mode(0o622),
+        0,
+    )
+    .map_err(|errno| Error::sys("mkfifo", path.display(), errno))?;
+    // For both, so that it never ends for want of a writer.
+    rustix::fs::open(
+        &path,
+        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| Error::sys("open", path.display(), errno))
 }
 
 /// Sends a terminal's master to whoever will serve it.

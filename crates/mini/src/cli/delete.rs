@@ -8,12 +8,12 @@ use crate::state::{Status, Store};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut force = false;
-    arguments.flags(|flag, arguments| match flag {
+    arguments.flags(|flag, _| match flag {
         "--force" | "-f" => {
             force = true;
             Ok(())
         }
-        _ => Err(arguments.unknown(flag)),
+        _ => Err(Arguments::unknown(flag)),
     })?;
     let id = arguments.id()?;
     arguments.end()?;

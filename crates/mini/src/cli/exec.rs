@@ -3,10 +3,11 @@
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cli::arguments::{Arguments, Globals};
 use crate::cli::create::send_terminal;
+use crate::cli::foreground::Foreground;
 use crate::cli::write_pid_file;
 use crate::container::Bundle;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +30,9 @@ struct Flags {
     tty: bool,
     detach: bool,
     no_new_privileges: bool,
+    ignore_paused: bool,
+    additional_gids: Vec<u32>,
+    apparmor: Option<String>,
 }
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
@@ -44,8 +48,11 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             "--cap" | "-c" => flags.capabilities.push(arguments.text()?),
             "--tty" | "-t" => flags.tty = true,
             "--detach" | "-d" => flags.detach = true,
+            "--ignore-paused" => flags.ignore_paused = true,
+            "--additional-gids" | "-g" => flags.additional_gids.push(arguments.number()?),
+            "--apparmor" => flags.apparmor = Some(arguments.text()?),
             "--no-new-privs" => flags.no_new_privileges = true,
-            _ => return Err(arguments.unknown(flag)),
+            _ => return Err(Arguments::unknown(flag)),
         }
         Ok(())
     })?;
@@ -60,6 +67,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     };
     match store.status(&state) {
         Status::Stopped => return Err(wrong("stopped")),
+        Status::Paused if flags.ignore_paused => {}
         Status::Paused => return Err(wrong("paused")),
         Status::Created | Status::Running => {}
     }
@@ -75,9 +83,11 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     if start_ticks(state.pid) != Some(state.start_ticks) {
         return Err(wrong("stopped"));
     }
+    let cgroup = state.cgroup()?;
     let plan = JoinPlan {
         id: &id,
         process: &process,
+        cgroup: &cgroup,
         seccomp: linux.seccomp.as_ref(),
         init: init.as_fd(),
         namespaces: namespaces_to_join(linux),
@@ -88,32 +98,20 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         },
         console_size: None,
     };
-    if process.terminal && flags.console_socket.is_none() {
-        return Err(Error::unsupported(
-            "a terminal is not offered without --console-socket",
+    if process.terminal && flags.detach && flags.console_socket.is_none() {
+        return Err(Error::invalid(
+            "cannot allocate tty if mini will detach without setting console socket",
         ));
     }
-    let spawned = join(plan, &state.cgroup()?)?;
+    let foreground = (!flags.detach).then(Foreground::prepare).transpose()?;
+    let mut spawned = join(plan)?;
     if let (Some(path), Some(master)) = (&flags.console_socket, &spawned.terminal) {
         send_terminal(path, master)?;
+        // It is the receiver's now.
+        spawned.terminal = None;
     }
     write_pid_file(flags.pid_file.as_deref(), spawned.pid)?;
-    if flags.detach {
-        return Ok(0);
-    }
-    loop {
-        match waitid(WaitId::PidFd(spawned.pidfd.as_fd()), WaitIdOptions::EXITED) {
-            Ok(Some(status)) => {
-                let code = status
-                    .exit_status()
-                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-                    .unwrap_or(255);
-                return Ok(u8::try_from(code).unwrap_or(255));
-            }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::sys("wait for", "the program", errno)),
-        }
-    }
+    foreground.map_or(Ok(0), |foreground| foreground.wait(&spawned))
 }
 
 /// The process: of `--process`, or the container's own with what the flags change.
@@ -154,6 +152,10 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.extend(flags.capabilities.iter().cloned());
         }
+    }
+    process.user.additional_gids.extend(&flags.additional_gids);
+    if let Some(profile) = &flags.apparmor {
+        process.apparmor_profile.clone_from(profile);
     }
     process.no_new_privileges |= flags.no_new_privileges;
     validate_process(&process)?;

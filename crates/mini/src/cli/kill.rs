@@ -9,12 +9,12 @@ use crate::state::{Status, Store, start_ticks};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut all = false;
-    arguments.flags(|flag, arguments| match flag {
+    arguments.flags(|flag, _| match flag {
         "--all" | "-a" => {
             all = true;
             Ok(())
         }
-        _ => Err(arguments.unknown(flag)),
+        _ => Err(Arguments::unknown(flag)),
     })?;
     let id = arguments.id()?;
     let signal = number(&arguments.word().unwrap_or_else(|| "SIGTERM".into()))?;

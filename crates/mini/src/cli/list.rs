@@ -36,7 +36,7 @@ impl Shown {
                 state.pid
             },
             status: status.word(),
-            rootfs: state.bundle.join("rootfs").display().to_string(),
+            rootfs: state.rootfs.display().to_string(),
             bundle: state.bundle.display().to_string(),
             created: clock::rfc3339(state.created_unix_ns),
             annotations: state.annotations,
@@ -51,7 +51,7 @@ fn json(value: &impl Serialize) -> Result<String> {
 }
 
 pub(crate) fn state(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
-    arguments.flags(|flag, arguments| Err(arguments.unknown(flag)))?;
+    arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
     let id = arguments.id()?;
     arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
@@ -74,7 +74,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             "table" => Ok(()),
             other => Err(Error::invalid(format!("invalid format {other:?}"))),
         },
-        _ => Err(arguments.unknown(flag)),
+        _ => Err(Arguments::unknown(flag)),
     })?;
     arguments.end()?;
     let mut all = Vec::new();
@@ -93,7 +93,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     }
     all.sort_by(|one, other| one.id.cmp(&other.id));
     if quiet {
-        all.iter().for_each(|shown| report::say(&shown.id));
+        for shown in &all {
+            report::say(&shown.id);
+        }
     } else if as_json {
         report::say(&json(&all)?);
     } else {

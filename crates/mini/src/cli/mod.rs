@@ -4,11 +4,16 @@ mod arguments;
 mod create;
 mod delete;
 mod exec;
+mod features;
+mod foreground;
 mod kill;
 mod list;
 mod pause;
+mod ps;
 mod report;
+mod spec;
 mod start;
+mod update;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,8 +35,12 @@ usage: mini [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB �
   exec [--tty] [--detach] [--process FILE] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--pid-file FILE] ID [COMMAND …]
   kill [--all] ID [SIGNAL]                      send a signal (SIGTERM)
   pause ID | resume ID                          freeze and thaw
+  ps [--format table|json] ID                   its processes, as the host sees them
+  update [--memory N] [--cpu-quota N] … [--resources FILE] ID    other limits
   delete [--force] ID                           remove what is left of it
   list [--quiet] [--format table|json]          the containers of --root
+  spec [--bundle DIR]                           write a config.json to begin with
+  features                                      what this runtime offers, as JSON
   shim --bundle DIR                             stay with a container of the engine (see the crate shim-protocol)
   --version
 ";
@@ -73,11 +82,15 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, globals: &mut Globals
         "resume" => pause::run(globals, &mut arguments, false),
         "delete" => delete::run(globals, &mut arguments),
         "exec" => exec::run(globals, &mut arguments),
+        "ps" => ps::run(globals, &mut arguments),
+        "update" => update::run(globals, &mut arguments),
+        "spec" => spec::run(&mut arguments),
+        "features" => features::run(&mut arguments),
         "shim" => {
             let mut bundle = None;
             arguments.flags(|flag, arguments| match flag {
                 "--bundle" | "-b" => arguments.path().map(|path| bundle = Some(path)),
-                _ => Err(arguments.unknown(flag)),
+                _ => Err(Arguments::unknown(flag)),
             })?;
             shim::run(&bundle.ok_or_else(|| Error::invalid("shim needs --bundle"))?)?;
             Ok(0)

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::{Status, Store};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, pause: bool) -> Result<u8> {
-    arguments.flags(|flag, arguments| Err(arguments.unknown(flag)))?;
+    arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
     let id = arguments.id()?;
     arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
@@ -29,9 +29,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, pause: bool) -> 
     }
     let cgroup = state.cgroup()?;
     if pause {
-        cgroup.freeze()?
+        cgroup.freeze()?;
     } else {
-        cgroup.thaw()?
+        cgroup.thaw()?;
     }
     Ok(0)
 }

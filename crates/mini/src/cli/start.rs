@@ -9,7 +9,7 @@ use crate::hooks::{self, StateForHook};
 use crate::state::{State, Status, Store};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
-    arguments.flags(|flag, arguments| Err(arguments.unknown(flag)))?;
+    arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
     let id = arguments.id()?;
     arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
@@ -29,12 +29,14 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             ));
         }
     }
-    open_gate(&store, &state, &Bundle::read(&state.bundle)?)?;
+    let bundle = Bundle::read(&state.bundle)?;
+    open_gate(&store)?;
+    run_poststart(&state, &bundle)?;
     Ok(0)
 }
 
 /// Lets the program run; from then on the container counts as running.
-pub(crate) fn open_gate(store: &Store, state: &State, bundle: &Bundle) -> Result<()> {
+fn open_gate(store: &Store) -> Result<()> {
     let path = store.gate();
     let error = |error| Error::sys("open the gate", path.display(), error);
     std::fs::OpenOptions::new()
@@ -42,7 +44,10 @@ pub(crate) fn open_gate(store: &Store, state: &State, bundle: &Bundle) -> Result
         .open(&path)
         .and_then(|mut gate| gate.write_all(b"0"))
         .map_err(error)?;
-    std::fs::remove_file(&path).map_err(error)?;
+    std::fs::remove_file(&path).map_err(error)
+}
+
+pub(crate) fn run_poststart(state: &State, bundle: &Bundle) -> Result<()> {
     match &bundle.spec.hooks {
         None => Ok(()),
         Some(hooks) => {

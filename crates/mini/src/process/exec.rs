@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 
-use cgroups::Cgroup;
 use sys::namespace::Namespaces;
 use sys::process::CloneOptions;
 
@@ -28,9 +27,9 @@ pub fn namespaces_to_join(linux: &Linux) -> Namespaces {
 ///
 /// # Errors
 /// The child's, or that of a step here; the child is dead and reaped then.
-pub fn join(plan: JoinPlan<'_>, cgroup: &Cgroup) -> Result<Spawned> {
+pub fn join(plan: JoinPlan<'_>) -> Result<Spawned> {
     let (ours, theirs) = channel()?;
-    let cgroup_fd = cgroup.clone_fd()?;
+    let cgroup_fd = plan.cgroup.clone_fd()?;
     let options = CloneOptions {
         namespaces: None,
         cgroup: cgroup_fd.as_ref().map(AsFd::as_fd),
@@ -45,11 +44,7 @@ pub fn join(plan: JoinPlan<'_>, cgroup: &Cgroup) -> Result<Spawned> {
         join::run(plan, &theirs);
     };
     drop(theirs);
-    let place = |pid: i32| {
-        cgroup.add_cloned_process(pid.cast_unsigned())?;
-        Ok(())
-    };
-    match follow_to_program(&ours, &child, place) {
+    match follow_to_program(&ours, &child) {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,
             pidfd: child.pidfd,

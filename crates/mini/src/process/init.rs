@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use cgroups::Cgroup;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use crate::process::terminal;
 use crate::rootfs::mounts::{CgroupView, MountContext};
 use crate::rootfs::resolve::{Leaf, RootFd};
 use crate::rootfs::{devices, masks, mounts, options, pivot};
-use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 use crate::trace::Trace;
 
 /// What the first process is made from.
@@ -35,7 +36,9 @@ pub struct InitPlan<'a> {
     pub bundle: &'a Path,
     /// The root file system's directory on the host.
     pub rootfs: &'a Path,
-    /// The container's cgroup in each hierarchy.
+    /// The cgroup that it enters.
+    pub cgroup: &'a Cgroup,
+    /// What it sees of that cgroup, in each hierarchy.
     pub cgroups: &'a [CgroupView],
     /// Its standard streams.
     pub stdio: Stdio<'a>,
@@ -147,15 +150,21 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     // runc makes the working directory too when the image lacks it.
     root.open_or_create(Path::new(&process.cwd), Leaf::Directory)?;
 
-    channel.tell_parent(&FromChild::Mounted, None)?;
+    // The parent has set the limits meanwhile.
     trace.step(
-        "wait_for_cgroup",
-        || "the parent has placed us in the cgroup and set its limits".into(),
-        || {
-            let FromParent::Go = channel.hear_parent()?;
-            Ok(())
-        },
+        "wait_for_limits",
+        || "the parent writes the cgroup's limits".into(),
+        || channel.hear_parent(FromParent::Limited),
     )?;
+    trace.step(
+        "enter_cgroup",
+        || plan.cgroup.path().to_owned(),
+        || Ok(plan.cgroup.enter_cloned()?),
+    )?;
+    if spec.hooks.as_ref().is_some_and(Hooks::wait_for_mounts) {
+        channel.tell_parent(&FromChild::Mounted, None)?;
+        channel.hear_parent(FromParent::Go)?;
+    }
     let state = hooks::StateForHook::of_child(plan.id, plan.bundle, "creating", spec);
     if let Some(hooks) = &spec.hooks {
         hooks::run_all(&hooks.create_container, &state)?;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use cgroups::Cgroup;
 use shim_protocol::ConsoleSize;
 use sys::namespace::Namespaces;
 
@@ -12,7 +13,7 @@ use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
     hand_over_terminal, join_session_keyring, reset, set_apparmor, write_self,
 };
-use crate::process::sync::{Channel, FromChild, FromParent};
+use crate::process::sync::{Channel, FromChild};
 use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
 use crate::spec::{Process, Seccomp};
@@ -27,6 +28,8 @@ pub struct JoinPlan<'a> {
     pub process: &'a Process,
     /// The container's filter.
     pub seccomp: Option<&'a Seccomp>,
+    /// The container's cgroup.
+    pub cgroup: &'a Cgroup,
     /// The container's first process.
     pub init: BorrowedFd<'a>,
     /// The namespaces to join; that of processes has been joined by the parent.
@@ -60,10 +63,7 @@ fn stages(plan: JoinPlan<'_>, channel: &Channel) -> Result<Infallible> {
     )?;
     set_apparmor(plan.process)?;
     // In its cgroup before anything of the container can be reached.
-    let FromParent::Go = {
-        channel.tell_parent(&FromChild::Mounted, None)?;
-        channel.hear_parent()?
-    };
+    plan.cgroup.enter_cloned()?;
     sys::namespace::enter(plan.init, plan.namespaces)
         .map_err(|error| Error::sys("enter", "the container's namespaces", error))?;
     if plan.process.terminal {

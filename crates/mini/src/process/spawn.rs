@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use cgroups::Cgroup;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use shim_protocol::TraceStep;
@@ -32,22 +31,21 @@ pub struct Spawned {
     pub trace: Vec<TraceStep>,
 }
 
-/// Makes the first process, puts it in its cgroup while it mounts, and sees it through to its program.
+/// Makes the first process, sets its cgroup's limits while it mounts, and sees it through to its program.
 ///
-/// `place` writes the cgroup's limits and, with the process's id, moves it there; `hooks` is called with that id
-/// when its mounts are made, before it leaves the host's root.
+/// `prepare` is called with the process's id while it mounts: it writes the cgroup's limits, and what must be on disk
+/// before the program runs. `hooks` is called with that id when its mounts are made, before it leaves the host's root.
 ///
 /// # Errors
 /// The child's, or that of a step here; the child is dead and reaped then.
 pub fn spawn(
     plan: InitPlan<'_>,
-    cgroup: &Cgroup,
-    place: impl FnOnce(i32) -> Result<()>,
+    prepare: impl FnOnce(i32) -> Result<()>,
     hooks: impl FnOnce(i32) -> Result<()>,
     mut trace: Trace,
 ) -> Result<Spawned> {
     let (ours, theirs) = channel()?;
-    let cgroup_fd = cgroup.clone_fd()?;
+    let cgroup_fd = plan.cgroup.clone_fd()?;
     let options = CloneOptions {
         namespaces: Some(new_namespaces(plan.spec)),
         cgroup: cgroup_fd.as_ref().map(std::os::fd::AsFd::as_fd),
@@ -64,7 +62,18 @@ pub fn spawn(
     };
     drop(theirs);
     drop(cgroup_fd);
-    let outcome = follow(&ours, &child, place, hooks, &mut trace);
+    // While the child mounts.
+    let prepared = trace.step(
+        "limits",
+        || "cgroup limits, state".into(),
+        || prepare(child.pid),
+    );
+    let outcome = prepared
+        .and_then(|()| {
+            ours.tell_child(FromParent::Limited)
+                .or_else(|error| gone(&ours, error))
+        })
+        .and_then(|()| follow(&ours, &child, hooks, &mut trace));
     match outcome {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,
@@ -149,25 +158,13 @@ fn clone_with_joined_pids(spec: &Spec, options: CloneOptions<'_>) -> Result<Opti
 fn follow(
     channel: &Channel,
     child: &Child,
-    place: impl FnOnce(i32) -> Result<()>,
     hooks: impl FnOnce(i32) -> Result<()>,
     trace: &mut Trace,
 ) -> Result<(Option<OwnedFd>, i64)> {
-    // While the child mounts: on cgroup v1 the move can wait for the kernel for milliseconds.
-    let placed = trace.step(
-        "cgroup",
-        || "limits written, process placed".into(),
-        || place(child.pid),
-    );
     let mut hooks = Some(hooks);
     let mut terminal = None;
     let mut executing_at = None;
     let mut buffer = Vec::new();
-    if let Err(error) = placed {
-        // If the child has a reason of its own, it shows in ours (no such process).
-        end(&child.pidfd);
-        return Err(error);
-    }
     loop {
         match channel.hear_child(&mut buffer)? {
             Some((FromChild::Mounted, _)) => {
@@ -193,6 +190,14 @@ fn follow(
                 };
             }
         }
+    }
+}
+
+/// What the child could not be told, it may have had its own reason for.
+fn gone(channel: &Channel, error: Error) -> Result<()> {
+    match channel.hear_child(&mut Vec::new()) {
+        Ok(Some((FromChild::Failed(reason), _))) => Err(reason),
+        _ => Err(error),
     }
 }
 
@@ -223,9 +228,8 @@ fn died_early(child: &Child) -> Error {
 pub(crate) fn follow_to_program(
     channel: &Channel,
     child: &Child,
-    place: impl FnOnce(i32) -> Result<()>,
 ) -> Result<(Option<OwnedFd>, i64)> {
-    follow(channel, child, place, |_| Ok(()), &mut Trace::new(false))
+    follow(channel, child, |_| Ok(()), &mut Trace::new(false))
 }
 
 /// Where the root file system is: `root.path`, relative to the bundle.

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromChild {
-    /// Namespaces and mounts are made; hooks of the runtime may run, the child waits for [`FromParent::Go`].
+    /// Namespaces and mounts are made, and it is in its cgroup; hooks of the runtime may run, the child waits for
+    /// [`FromParent::Go`]. Told only when there are such hooks.
     Mounted,
     /// A terminal: its master comes with this message.
     Terminal,
@@ -28,7 +29,9 @@ pub enum FromChild {
 /// A message of the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromParent {
-    /// Hooks have run and the child is in its cgroup.
+    /// The cgroup has its limits: the child may enter it.
+    Limited,
+    /// Hooks have run.
     Go,
 }
 
@@ -110,21 +113,25 @@ impl Channel {
     /// # Errors
     /// `Sys` when the child is gone.
     pub fn tell_child(&self, message: FromParent) -> Result<()> {
-        let FromParent::Go = message;
-        rustix::net::send(&self.socket, b"g", SendFlags::NOSIGNAL)
+        let byte = match message {
+            FromParent::Limited => b"l",
+            FromParent::Go => b"g",
+        };
+        rustix::net::send(&self.socket, byte, SendFlags::NOSIGNAL)
             .map(drop)
             .map_err(|errno| Error::sys("tell the child", "", errno))
     }
 
-    /// Waits for the parent's next message.
+    /// Waits for this message of the parent.
     ///
     /// # Errors
-    /// `Sys` when the parent is gone.
-    pub fn hear_parent(&self) -> Result<FromParent> {
+    /// `Sys` when the parent is gone, or says something else.
+    pub fn hear_parent(&self, wanted: FromParent) -> Result<()> {
         let mut byte = [0u8; 1];
         loop {
             match rustix::net::recv(&self.socket, &mut byte, RecvFlags::empty()) {
-                Ok((1, _)) => return Ok(FromParent::Go),
+                Ok((1, _)) if byte == [b'l'] && wanted == FromParent::Limited => return Ok(()),
+                Ok((1, _)) if byte == [b'g'] && wanted == FromParent::Go => return Ok(()),
                 Ok(_) => return Err(Error::sys("hear the parent", "", Errno::PIPE)),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::sys("hear the parent", "", errno)),

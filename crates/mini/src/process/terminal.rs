@@ -59,7 +59,7 @@ fn check(end: BorrowedFd<'_>, number: Option<(u32, u32)>) -> Result<()> {
     };
     let right = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && right_number
-        && i64::from(fstatfs(end).map_err(error)?.f_type) == DEVPTS_SUPER_MAGIC;
+        && fstatfs(end).map_err(error)?.f_type == DEVPTS_SUPER_MAGIC;
     if right {
         Ok(())
     } else {

@@ -145,13 +145,21 @@ fn check_number(found: impl AsFd, device: &Device) -> Result<()> {
     }
 }
 
-/// Opens the host's /dev/null, and makes sure that it is what its name says (CVE-2025-31133).
+/// Opens the container's /dev/null, or without one the host's, and makes sure that it is what its name says: whoever
+/// shares the container's /dev may put something else there (CVE-2025-31133).
 ///
 /// # Errors
 /// `Sys`, `Invalid`.
-pub fn host_null(flags: OFlags) -> Result<rustix::fd::OwnedFd> {
-    let null = rustix::fs::openat(CWD, "/dev/null", flags | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::sys("open", "/dev/null", errno))?;
+pub fn null_device(root: &RootFd) -> Result<rustix::fd::OwnedFd> {
+    let path = Path::new("/dev/null");
+    let error = |errno| Error::sys("open", "/dev/null", errno);
+    let null = match root.look_up_without_links(path, OFlags::PATH | OFlags::NOFOLLOW) {
+        Err(Errno::NOENT) => {
+            rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        }
+        other => other,
+    }
+    .map_err(error)?;
     let device = Device {
         path: "/dev/null".into(),
         kind: "c".into(),

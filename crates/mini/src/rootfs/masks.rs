@@ -10,16 +10,19 @@ use rustix::io::Errno;
 use sys::mount::{MountAttributes, RDONLY, set_attributes};
 
 use crate::error::{Error, Result};
-use crate::rootfs::devices::host_null;
+use crate::rootfs::devices::null_device;
 use crate::rootfs::mounts::{attach, clone_open, new_filesystem};
 use crate::rootfs::resolve::{RootFd, is_directory};
 
 /// Covers a path each: a file by /dev/null, a directory by an empty read-only one. What does not exist is left.
 ///
+/// It is the container's own /dev/null where there is one, and it is bound read-only: of the host's, the container's root
+/// could otherwise change the mode or the owner.
+///
 /// # Errors
 /// `Sys`, `Invalid` when a path does not lead to its mask afterwards.
 pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
-    let null = host_null(OFlags::PATH)?;
+    let null = null_device(root)?;
     let mut empty: Option<OwnedFd> = None;
     for path in paths {
         let error = |errno| Error::sys("mask", path, errno);
@@ -32,7 +35,10 @@ pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
                 None => empty_directory().map_err(error)?,
             }
         } else {
-            clone_open(&null, false).map_err(error)?
+            let cover = clone_open(&null, false).map_err(error)?;
+            set_attributes(cover.as_fd(), NULL_ATTRIBUTES, false)
+                .map_err(|error| Error::sys("mask", path, error))?;
+            cover
         };
         attach(&cover, &target).map_err(error)?;
         verify(root, path, &cover)?;
@@ -42,6 +48,13 @@ pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
     }
     Ok(())
 }
+
+/// A device on a read-only mount can still be read and written.
+const NULL_ATTRIBUTES: MountAttributes = MountAttributes {
+    set: RDONLY | sys::mount::NOSUID | sys::mount::NOEXEC,
+    clear: 0,
+    propagation: sys::mount::propagation::PRIVATE,
+};
 
 /// Makes a path each read-only, with all that is mounted below. What does not exist is left.
 ///

@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(Arch::X86.number("read"), Some(3));
         assert_eq!(Arch::X86.number("socketcall"), Some(102));
         assert_eq!(Arch::X86_64.number("socketcall"), None);
-        assert_eq!(Arch::X32.number("execve"), Some(X32_BIT | 520));
+        assert_eq!(Arch::X32.number("execve"), Some(X32_BIT + 520));
         assert_eq!(Arch::Aarch64.number("openat"), Some(56));
         assert_eq!(Arch::X86_64.number("no_such_call"), None);
     }

@@ -53,7 +53,7 @@ impl Assembler {
     /// A target near enough for a conditional jump after `slack` more instructions; a stepping stone if need be.
     fn reachable(&mut self, target: Place, slack: usize) -> Place {
         let distance = self.reversed.len() - target.0 - 1;
-        if distance + slack <= usize::from(u8::MAX) {
+        if u8::try_from(distance + slack).is_ok() {
             return target;
         }
         // The distance of a plain jump has 32 bits; a program has at most 4096 instructions.

@@ -35,6 +35,7 @@ pub(crate) fn start(
         .ok_or_else(|| Error::invalid("linux is missing"))?;
     let plan = |stdio| JoinPlan {
         id: container.id,
+        cgroup,
         process: &process,
         seccomp: linux.seccomp.as_ref(),
         init,
@@ -43,7 +44,7 @@ pub(crate) fn start(
         console_size: request.console_size,
     };
     if process.terminal {
-        let mut spawned = join(plan(Stdio::Terminal), cgroup)?;
+        let mut spawned = join(plan(Stdio::Terminal))?;
         let master = spawned
             .terminal
             .take()
@@ -52,7 +53,7 @@ pub(crate) fn start(
     }
     let (streams, ends) = Streams::pipes(request.streams.stdin)?;
     let stdio = Stdio::Descriptors([ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()]);
-    Ok((join(plan(stdio), cgroup)?, streams))
+    Ok((join(plan(stdio))?, streams))
 }
 
 impl Process {

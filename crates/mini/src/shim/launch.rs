@@ -1,5 +1,6 @@
 //! A shim's life: configuration, the container's start, the loop, the end.
 
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -179,6 +180,24 @@ fn start(
             Stdio::Descriptors([ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()])
         }
     };
+    let store = Store::of(Path::new(&config.runtime_root), &config.id)?;
+    let on_disk = OnDisk {
+        bundle: directory,
+        store,
+        exit_file: PathBuf::from(&config.exit_file),
+    };
+    // A container that runs but is not known to anyone would be worse than none.
+    let listener = RefCell::new(None);
+    let known = |cgroup: &Cgroup, pid: i32| {
+        // Of an earlier start that was cut off.
+        on_disk.store.remove()?;
+        Store::create(Path::new(&config.runtime_root), &config.id)?;
+        on_disk
+            .store
+            .write(&State::of(&config.id, &bundle, cgroup, pid))?;
+        listener.replace(Some(listen_in(&on_disk.bundle)?));
+        Ok(())
+    };
     let start = Start {
         id: &config.id,
         bundle: &bundle,
@@ -186,31 +205,26 @@ fn start(
         console_size: config.console_size,
         gate: None,
         trace: config.trace,
+        known: &known,
     };
-    let (cgroup, mut process) = container::start(start)?;
-    let streams = match (pipes, process.terminal.take()) {
-        (Some((streams, _)), _) => streams,
-        (None, Some(master)) => Streams::terminal(master)?,
-        (None, None) => return Err(Error::invalid("no terminal came from the process")),
-    };
-    // A container that runs but is not known to anyone would be worse than none.
-    let store = Store::of(Path::new(&config.runtime_root), &config.id)?;
-    let on_disk = OnDisk {
-        bundle: directory,
-        store,
-        exit_file: PathBuf::from(&config.exit_file),
-    };
-    let known = make_known(&bundle, &config, &on_disk, &cgroup, &process);
-    let (listener, state) = match known {
-        Ok(known) => known,
-        Err(error) => {
-            crate::process::spawn::end(&process.pidfd);
-            drop(cgroup.kill_all(PATIENCE));
-            drop(cgroup.remove(PATIENCE));
-            drop(on_disk.store.remove());
-            return Err(error);
+    let started = container::start(start).and_then(|(cgroup, mut process)| {
+        match make_reachable(&on_disk, &mut process, pipes.map(|(streams, _)| streams)) {
+            Ok((streams, state)) => Ok((cgroup, process, streams, state)),
+            Err(error) => {
+                crate::process::spawn::end(&process.pidfd);
+                drop(cgroup.kill_all(PATIENCE));
+                drop(cgroup.remove(PATIENCE));
+                Err(error)
+            }
         }
-    };
+    });
+    let (cgroup, process, streams, state) = started.inspect_err(|_| {
+        on_disk.remove_files();
+        drop(on_disk.store.remove());
+    })?;
+    let listener = listener
+        .take()
+        .ok_or_else(|| Error::invalid("no socket to listen on"))?;
     // Refused without the privilege, which is no reason to fail: the container's own value was set by itself.
     drop(std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ));
     Ok(Started {
@@ -228,14 +242,17 @@ fn start(
     })
 }
 
-fn make_known(
-    bundle: &Bundle,
-    config: &ShimConfig,
+/// The program runs: takes our ends of its streams, and writes down who we are.
+fn make_reachable(
     on_disk: &OnDisk,
-    cgroup: &Cgroup,
-    process: &Spawned,
-) -> Result<(OwnedFd, ShimState)> {
-    let listener = listen_in(&on_disk.bundle)?;
+    process: &mut Spawned,
+    pipes: Option<Streams>,
+) -> Result<(Streams, ShimState)> {
+    let streams = match (pipes, process.terminal.take()) {
+        (Some(streams), _) => streams,
+        (None, Some(master)) => Streams::terminal(master)?,
+        (None, None) => return Err(Error::invalid("no terminal came from the process")),
+    };
     let shim_pid = std::process::id().cast_signed();
     let state = ShimState {
         version: shim_protocol::VERSION,
@@ -249,20 +266,7 @@ fn make_known(
         execs: std::collections::BTreeMap::new(),
     };
     on_disk.write_shim_state(&state)?;
-    // Of an earlier start that was cut off.
-    on_disk.store.remove()?;
-    Store::create(Path::new(&config.runtime_root), &config.id)?;
-    on_disk.store.write(&State {
-        oci_version: crate::spec::OCI_VERSION.to_owned(),
-        id: config.id.clone(),
-        pid: process.pid,
-        start_ticks: state.start_ticks,
-        bundle: bundle.directory.clone(),
-        cgroup_path: cgroup.path().to_owned(),
-        created_unix_ns: process.started_at_unix_ns,
-        annotations: bundle.spec.annotations.clone(),
-    })?;
-    Ok((listener, state))
+    Ok((streams, state))
 }
 
 fn serve(started: Started, mut control: Connection) -> Result<()> {
@@ -319,6 +323,12 @@ struct OnDisk {
 }
 
 impl OnDisk {
+    fn remove_files(&self) {
+        for name in [SHIM_SOCKET_FILE, SHIM_STATE_FILE] {
+            rustix::fs::unlinkat(&self.bundle, name, rustix::fs::AtFlags::empty()).ok();
+        }
+    }
+
     fn write_shim_state(&self, state: &ShimState) -> Result<()> {
         let error = |errno| Error::sys("write", SHIM_STATE_FILE, errno);
         let json = serde_json::to_vec(state)
@@ -361,9 +371,7 @@ impl Ending for OnDisk {
     fn end(&mut self, exit: &ExitRecord, cgroup: &Cgroup) -> Result<()> {
         let recorded = self.write_exit(exit);
         // Whoever finds no socket reads the record.
-        for name in [SHIM_SOCKET_FILE, SHIM_STATE_FILE] {
-            rustix::fs::unlinkat(&self.bundle, name, rustix::fs::AtFlags::empty()).ok();
-        }
+        self.remove_files();
         let removed = cgroup.remove(PATIENCE).map_err(Error::from);
         let forgotten = self.store.remove();
         recorded.and(removed).and(forgotten)

@@ -593,7 +593,7 @@ fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<()> {
     match pidfd_send_signal(pidfd, named(signal)?) {
         Ok(()) => Ok(()),
         Err(Errno::SRCH) => Err(Error::not_running()),
-        Err(errno) => Err(Error::sys("send", &format!("signal {signal}"), errno)),
+        Err(errno) => Err(Error::sys("send", format!("signal {signal}"), errno)),
     }
 }
 

@@ -1,0 +1,179 @@
+//! `features`: what this runtime offers, as JSON. Nothing is listed that is refused when asked for.
+//!
+//! Source: runtime-spec features.md and features-linux.md.
+
+use serde_json::json;
+
+use crate::capabilities;
+use crate::cli::arguments::Arguments;
+use crate::cli::report;
+use crate::error::{Error, Result};
+use crate::spec::OCI_VERSION;
+
+const HOOKS: [&str; 6] = [
+    "prestart",
+    "createRuntime",
+    "createContainer",
+    "startContainer",
+    "poststart",
+    "poststop",
+];
+
+const NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mount", "network", "pid", "uts"];
+
+/// Those of the mount itself; what a file system takes beyond them is its own.
+const MOUNT_OPTIONS: [&str; 51] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "exec",
+    "loud",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "unbindable",
+];
+
+const SECCOMP_ACTIONS: [&str; 8] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+const SECCOMP_OPERATORS: [&str; 7] = [
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+];
+
+const SECCOMP_FLAGS: [&str; 3] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+];
+
+#[cfg(target_arch = "x86_64")]
+const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"];
+#[cfg(not(target_arch = "x86_64"))]
+const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_AARCH64"];
+
+pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
+    arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
+    arguments.end()?;
+    let off = json!({"enabled": false});
+    let features = json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": OCI_VERSION,
+        "hooks": HOOKS,
+        "mountOptions": MOUNT_OPTIONS.as_slice(),
+        "linux": {
+            "namespaces": NAMESPACES,
+            "capabilities": capabilities::NAMES.as_slice(),
+            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
+            "seccomp": {
+                "enabled": true,
+                "actions": SECCOMP_ACTIONS,
+                "operators": SECCOMP_OPERATORS,
+                "archs": SECCOMP_ARCHITECTURES,
+                "knownFlags": SECCOMP_FLAGS,
+                "supportedFlags": SECCOMP_FLAGS,
+            },
+            "apparmor": {"enabled": true},
+            "selinux": off,
+            "intelRdt": off,
+            "mountExtensions": {"idmap": off},
+            "netDevices": off,
+        },
+        "annotations": {"dev.containeros.mini.version": env!("CARGO_PKG_VERSION")},
+    });
+    let text = serde_json::to_string_pretty(&features)
+        .map_err(|error| Error::invalid(format!("encode the features: {error}")))?;
+    report::say(&text);
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::options;
+    use crate::seccomp::compile;
+    use crate::spec::Seccomp;
+
+    #[test]
+    fn every_listed_mount_option_is_understood() {
+        for option in MOUNT_OPTIONS {
+            let parsed = options::parse(&[option.to_owned()]).unwrap();
+            assert!(
+                parsed.data.is_empty(),
+                "{option} would go to the file system"
+            );
+        }
+    }
+
+    #[test]
+    fn every_listed_word_about_filters_is_understood() {
+        for action in SECCOMP_ACTIONS {
+            let json = json!({
+                "defaultAction": action,
+                "architectures": SECCOMP_ARCHITECTURES,
+                "flags": SECCOMP_FLAGS,
+                "syscalls": SECCOMP_OPERATORS.map(|op| json!({
+                    "names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 1, "valueTwo": 1, "op": op}],
+                })),
+            });
+            let filter: Seccomp = serde_json::from_value(json).unwrap();
+            compile(&filter).unwrap();
+        }
+    }
+}
