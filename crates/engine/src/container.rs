@@ -6,15 +6,19 @@
 //! | `record`, `handle` | a container as it is kept, and in memory |
 //! | `shim` | talking to the process that stays with each |
 //! | `mounts`, `paths` | what is mounted into one |
+//! | `user`, `capabilities`, `seccomp` | who its programs are and what they may do |
 //! | `health` | health checks |
 
+mod capabilities;
 mod containers;
 mod handle;
 mod health;
 mod mounts;
 mod paths;
 mod record;
+mod seccomp;
 mod shim;
+mod user;
 
 pub(crate) use containers::Containers;
 pub(crate) use handle::{Container, Phase, Running};
