@@ -3,6 +3,7 @@
 mod containers;
 mod error;
 mod images;
+mod logs;
 mod networks;
 mod peer;
 pub(crate) mod query;
@@ -28,6 +29,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .merge(system::routes())
         .merge(containers::routes())
+        .merge(logs::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

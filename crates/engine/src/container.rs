@@ -8,11 +8,13 @@
 //! | `mounts`, `paths` | what is mounted into one |
 //! | `user`, `capabilities`, `seccomp` | who its programs are and what they may do |
 //! | `health` | health checks |
+//! | `logs` | what it wrote |
 
 mod capabilities;
 mod containers;
 mod handle;
 mod health;
+mod logs;
 mod mounts;
 mod paths;
 mod record;
@@ -22,5 +24,6 @@ mod user;
 
 pub(crate) use containers::Containers;
 pub(crate) use handle::{Container, Phase, Running};
+pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
 pub(crate) use mounts::{MountRecord, MountSource};
 pub(crate) use record::{ContainerRecord, StateRecord, Status};

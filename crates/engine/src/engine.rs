@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     api,
     config::EngineConfig,
-    container::Containers,
+    container::{Containers, LogWatch},
     error::{EngineError, Result},
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
@@ -49,6 +49,8 @@ pub struct Engine {
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) volumes: Arc<Volumes>,
+    /// Tells those who follow logs of changes.
+    pub(crate) log_watch: Arc<LogWatch>,
     /// Owns every task that outlives a request.
     pub(crate) tasks: TaskTracker,
     /// Ends those tasks; containers go on.
@@ -104,6 +106,7 @@ impl Engine {
             images,
             networks,
             volumes,
+            log_watch: LogWatch::open(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         }))
@@ -117,6 +120,8 @@ impl Engine {
         let networks = Arc::clone(&self.networks);
         self.tasks
             .spawn(networks.maintain(self.shutdown.child_token()));
+        let log_watch = Arc::clone(&self.log_watch);
+        self.tasks.spawn(log_watch.run(self.shutdown.child_token()));
         let served = api::server::serve(Arc::clone(&self), &shutdown).await;
         self.shutdown.cancel();
         self.tasks.close();

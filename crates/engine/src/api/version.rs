@@ -14,6 +14,9 @@ use super::{API_VERSION, MIN_API_VERSION, error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ApiVersion(pub(crate) u32, pub(crate) u32);
 
+/// From this version on the content type says whether a stream is multiplexed.
+pub(super) const MULTIPLEXED_SINCE: ApiVersion = ApiVersion(1, 42);
+
 /// Takes `/v1.NN` off the path and remembers it.
 ///
 /// # Errors
