@@ -19,5 +19,6 @@ export default defineConfig({
     // The Content-Security-Policy allows images from data: but fonts and scripts only from files.
     assetsInlineLimit: 0,
   },
-  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/test-setup.ts'] },
+  // A document takes a second to make: the few files that need one say so in their first line.
+  test: { environment: 'node', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/test-setup.ts'] },
 });

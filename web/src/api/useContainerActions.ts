@@ -97,7 +97,9 @@ async function runAction(action: Exclude<ContainerAction, 'remove'>, target: Tar
 }
 
 function byEngine(targets: readonly Target[]): ReadonlyMap<string, readonly Target[]> {
-  return Map.groupBy(targets, (target) => target.engine);
+  const groups = new Map<string, Target[]>();
+  for (const target of targets) groups.set(target.engine, [...(groups.get(target.engine) ?? []), target]);
+  return groups;
 }
 
 async function runBulk(

@@ -1,8 +1,6 @@
 import { clsx } from 'clsx';
 import { type ReactNode, useEffect, useRef } from 'react';
 
-export type Tab = { id: string; label: string; disabledReason?: string | undefined };
-
 /**
  * The frame of a row of tabs that are links (each tab has its own address). The caller renders the links with
  * `tabClass`; the current one is scrolled into view on narrow screens.

@@ -3,7 +3,6 @@ import type { ContainerSummary } from '@/api/schema.gen.ts';
 
 /** The states people filter by: the engine's, and what its health check says. */
 export const FILTERS = ['running', 'unhealthy', 'paused', 'restarting', 'created', 'exited', 'failed'] as const;
-export type StateFilter = (typeof FILTERS)[number];
 
 export function inState(container: ContainerSummary, filter: string): boolean {
   const { state, health } = container;

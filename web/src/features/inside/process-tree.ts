@@ -4,7 +4,9 @@ export type Branch = { process: ProcessFact; depth: number };
 
 /** Processes with parents before children. One whose parent is outside (a shell by exec) stands at the top. */
 export function processTree(processes: readonly ProcessFact[]): readonly Branch[] {
-  const children = Map.groupBy(processes, (process) => process.parent_pid);
+  const children = new Map<number, ProcessFact[]>();
+  for (const process of processes)
+    children.set(process.parent_pid, [...(children.get(process.parent_pid) ?? []), process]);
   const known = new Set(processes.map((process) => process.pid));
   const found: Branch[] = [];
   const seen = new Set<number>();
