@@ -66,6 +66,14 @@ pub struct LoginRequest {
     pub password: SecretText,
 }
 
+/// Proves again who is there, before what gives power over the host.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRequest {
+    /// The password of the one who is signed in.
+    pub password: SecretText,
+}
+
 /// Who is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Me {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    auth::{LoginRequest, Me, Role, SessionStatus, SetupRequest},
+    auth::{ConfirmRequest, LoginRequest, Me, Role, SessionStatus, SetupRequest},
     capability::Capabilities,
     compare::{CompareRequest, CompareResult, CompareStarted},
     container::{
@@ -155,6 +155,7 @@ operations! {
         SessionStatus Get "/auth/session" Public ((), ()) Ok SessionStatus, "Tells whether set-up is due and who is signed in.";
         Setup Post "/auth/setup" Public ((), SetupRequest) Created Me, "Creates the first administrator with the one-time token and signs in.";
         Login Post "/auth/login" Public ((), LoginRequest) Ok Me, "Signs in.";
+        Confirm Post "/auth/confirm" Public ((), ConfirmRequest) Ok Me, "Proves again who is signed in; what gives power over the host asks for it ten minutes after the last time.";
         Logout Post "/auth/logout" Public ((), ()) Nothing (), "Signs out.";
     }
     "system" {

@@ -17,7 +17,7 @@ pub struct Problem {
     pub code: ProblemCode,
     /// What went wrong, in one sentence; an engine's own words where it spoke.
     pub detail: String,
-    /// What would help; absent when nothing is known to.
+    /// What would help, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Finds this request in the server's log.
@@ -51,6 +51,8 @@ pub enum ProblemCode {
     Invalid,
     /// Nobody is signed in, or the session ended.
     Unauthenticated,
+    /// What gives power over the host needs the password again: `POST /auth/confirm`, then try again.
+    Reauthenticate,
     /// Name, password or set-up token are wrong.
     WrongCredentials,
     /// No administrator exists yet: set up first.
@@ -91,4 +93,43 @@ pub enum ProblemCode {
     Unavailable,
     /// A fault of the server; only the request id is told.
     Internal,
+}
+
+impl ProblemCode {
+    /// The next step when nothing more exact is known.
+    pub fn usual_hint(self) -> &'static str {
+        match self {
+            Self::Malformed | Self::UnsupportedMediaType => {
+                "send what /api/v1/openapi.json describes, as application/json"
+            }
+            Self::InvalidId => "use an id or a name as the lists tell it, percent-encoded",
+            Self::Invalid => "correct the fields that errors names",
+            Self::Unauthenticated | Self::SetupDone => "sign in",
+            Self::Reauthenticate => "enter your password again",
+            Self::WrongCredentials => {
+                "check name and password; `containeros user reset NAME` sets a new password"
+            }
+            Self::SetupRequired | Self::CrossSite => {
+                "open the address that the server printed at its start"
+            }
+            Self::Forbidden => "ask an administrator",
+            Self::NotFound => "it may have been removed: read the list again",
+            Self::MethodNotAllowed => "look in /api/v1/openapi.json for the methods of this path",
+            Self::Conflict => "look at its present state and try again",
+            Self::PreviewChanged | Self::PreviewRequired => {
+                "preview again and confirm what it shows"
+            }
+            Self::TooLarge => "send less",
+            Self::RateLimited => "wait a moment and try again",
+            Self::EngineRefused => "correct what the engine names, and try again",
+            Self::EngineUnreachable => "start the engine; it is looked for every second",
+            Self::EngineTimeout => {
+                "look at the list before trying again: the engine may still do it"
+            }
+            Self::EngineGarbled => "look what listens at the engine's address",
+            Self::Unsupported => "see /api/v1/capabilities for what works here",
+            Self::Unavailable => "try again in a moment",
+            Self::Internal => "look for the request id in the server's log",
+        }
+    }
 }

@@ -23,10 +23,8 @@ pub(crate) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Respons
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     let name = path.trim_start_matches('/');
-    let is_file = name.contains('.')
-        && !name.starts_with(".vite/")
-        && !name.ends_with(".br")
-        && !name.ends_with(".gz");
+    let is_file = matches!(name.rsplit_once('.'), Some((_, suffix)) if !matches!(suffix, "br" | "gz"))
+        && !name.starts_with(".vite/");
     if is_file && Dist::get(name).is_some() {
         return file(name, headers);
     }

@@ -76,7 +76,13 @@ impl Audit {
     /// When the file cannot be read or made.
     pub fn open(directory: &Path) -> Result<Self, AuditError> {
         let path = directory.join("audit.jsonl");
-        let (seq, last_hash, sound_bytes) = last_of(&path)?;
+        let (mut seq, mut last_hash, sound_bytes) = last_of(&path)?;
+        if seq == 0
+            && let Some(aside) = newest_aside(directory)
+        {
+            // It was put aside and nothing has been written since.
+            (seq, last_hash, _) = last_of(&aside)?;
+        }
         let file = open(&path)?;
         // A line that was cut short by a crash was never acknowledged: it goes.
         let io = |what| error(what, &path);
@@ -202,6 +208,22 @@ fn last_of(path: &Path) -> Result<(u64, String, u64), AuditError> {
     }
 }
 
+/// The log that was put aside last.
+fn newest_aside(directory: &Path) -> Option<PathBuf> {
+    let number = |path: &Path| -> Option<u64> {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("audit-")?
+            .strip_suffix(".jsonl")?
+            .parse()
+            .ok()
+    };
+    std::fs::read_dir(directory)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| number(path).is_some())
+        .max_by_key(|path| number(path))
+}
+
 /// Counts the lines of a log whose chain is whole.
 ///
 /// # Errors
@@ -263,6 +285,25 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(verify(&path), Ok(2));
+    }
+
+    #[tokio::test]
+    async fn the_chain_goes_on_in_the_next_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::open(dir.path()).unwrap();
+        audit.append(entry("/a")).await.unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let last: Line =
+            serde_json::from_str(std::fs::read_to_string(&path).unwrap().trim()).unwrap();
+        std::fs::rename(&path, dir.path().join("audit-1.jsonl")).unwrap();
+        Audit::open(dir.path())
+            .unwrap()
+            .append(entry("/b"))
+            .await
+            .unwrap();
+        let next: Line =
+            serde_json::from_str(std::fs::read_to_string(&path).unwrap().trim()).unwrap();
+        assert_eq!((next.seq, next.previous), (1, last.hash));
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use std::{net::IpAddr, path::Path};
 use api::auth::Role;
 
 pub use password::{PasswordError, check_name, check_password};
-pub use session::{ABSOLUTE_LIMIT, IDLE_LIMIT, Session, SessionToken};
+pub use session::{ABSOLUTE_LIMIT, CONFIRMED_LIMIT, IDLE_LIMIT, Session, SessionToken};
 pub use setup::{SetupError, SetupToken};
 
 use crate::db::{Db, DbError};
@@ -78,8 +78,8 @@ impl Auth {
             db,
             passwords,
             setup,
-            logins: Throttle::new(5, std::time::Duration::from_secs(60)),
-            requests: Throttle::new(600, std::time::Duration::from_secs(60)),
+            logins: Throttle::new(5, std::time::Duration::from_mins(1)),
+            requests: Throttle::new(600, std::time::Duration::from_mins(1)),
         })
     }
 
@@ -201,6 +201,20 @@ impl Auth {
         session::find_by_hash(&self.db, session.id_hash)
             .await
             .map(|found| found.is_some())
+    }
+
+    /// The one who is signed in gave the password again.
+    ///
+    /// # Errors
+    /// [`LoginError`]
+    pub async fn confirm(
+        &self,
+        session: &Session,
+        password: &str,
+        ip: IpAddr,
+    ) -> Result<(), LoginError> {
+        self.log_in(&session.user, password, ip).await?;
+        Ok(session::confirm(&self.db, session.id_hash).await?)
     }
 
     /// Ends a session.

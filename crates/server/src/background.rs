@@ -157,18 +157,19 @@ impl Follow {
         let Ok(docker) = engine.docker() else { return };
         let containers = engine.mirror.containers();
         let alive = |state| matches!(state, ContainerState::Running | ContainerState::Paused);
-        let running: HashSet<(String, Option<jiff::Timestamp>)> = containers
+        let alive: Vec<_> = containers
             .iter()
             .filter(|c| alive(c.state))
-            .map(|c| (c.id.clone(), c.started_at))
+            .cloned()
             .collect();
+        let running: HashSet<(String, Option<jiff::Timestamp>)> =
+            alive.iter().map(|c| (c.id.clone(), c.started_at)).collect();
         let before = self.running.remove(&engine.name).unwrap_or_default();
         for (id, _) in running.difference(&before) {
             self.hub.logs.poke(engine.name.as_str(), id);
         }
         let collector = &self.background.collector;
-        let ids = running.iter().map(|(id, _)| id.as_str());
-        collector.set_running(&engine.name, &docker, engine.is_local(), ids);
+        collector.set_running(&engine.name, &docker, engine.is_local(), &alive);
         let known: HashSet<&str> = containers.iter().map(|c| c.id.as_str()).collect();
         collector.retain(&engine.name, |id| known.contains(id));
         self.running.insert(engine.name.clone(), running);

@@ -2,7 +2,7 @@
 
 use api::{
     capability::{Capability, HostInfo},
-    engine::{EngineDetails, EngineKind, EngineState},
+    engine::{EngineDetails, EngineState},
 };
 
 fn works(id: &str, title: &str) -> Capability {
@@ -38,7 +38,6 @@ fn differs(id: &str, title: &str, reason: &str, hint: &str) -> Capability {
 
 /// What works on an engine.
 pub(crate) fn of_engine(
-    kind: EngineKind,
     state: EngineState,
     details: Option<&EngineDetails>,
     local: bool,
@@ -94,15 +93,6 @@ pub(crate) fn of_engine(
             "they come from the engine's own stream",
             "run the server on the engine's own machine",
         )
-    });
-    found.push(match kind {
-        EngineKind::Docker => works("swarm", "Swarm: more than one machine"),
-        EngineKind::Mini => lacks(
-            "swarm",
-            "Swarm: more than one machine",
-            "Mini is for one machine",
-            "use Docker for more than one",
-        ),
     });
     if let Some(details) = details
         && !details
@@ -251,12 +241,7 @@ mod tests {
             host.root = root;
             host.cgroup_mode = mode.into();
             let mut all = of_host(&host);
-            all.extend(of_engine(
-                EngineKind::Mini,
-                EngineState::Unreachable,
-                None,
-                false,
-            ));
+            all.extend(of_engine(EngineState::Unreachable, None, false));
             for capability in all.iter().filter(|c| !c.available || c.degraded) {
                 assert!(
                     capability.reason.is_some() && capability.hint.is_some(),

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Each entry brings the schema one version further; entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE users (
         name TEXT PRIMARY KEY COLLATE NOCASE,
         password_hash TEXT NOT NULL,
@@ -21,7 +22,9 @@ const MIGRATIONS: [&str; 1] = ["
         ip TEXT NOT NULL
     ) STRICT;
     CREATE INDEX sessions_of_user ON sessions (user);
-"];
+",
+    "ALTER TABLE sessions ADD COLUMN confirmed_at_ms INTEGER NOT NULL DEFAULT 0;",
+];
 
 /// How many requests may wait for the database thread; more wait for a place.
 const QUEUE: usize = 256;

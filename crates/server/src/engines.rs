@@ -17,7 +17,7 @@ use api::{
 };
 use bollard::Docker;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use call::within;
@@ -52,6 +52,8 @@ pub struct Engine {
     state: Mutex<Connection>,
     /// Someone saw a fault: look at once.
     doubt: Notify,
+    /// It answers, or nothing else is known yet.
+    answering: watch::Sender<bool>,
 }
 
 /// How the connection to an engine is.
@@ -168,6 +170,7 @@ impl Engine {
             hub: Arc::clone(hub),
             state: Mutex::new(connection),
             doubt: Notify::new(),
+            answering: watch::Sender::new(true),
         }
     }
 
@@ -200,7 +203,6 @@ impl Engine {
             details: connection.details.clone(),
             counts: self.mirror.counts(),
             capabilities: capabilities::of_engine(
-                self.kind,
                 connection.state,
                 connection.details.as_ref(),
                 self.is_local(),
@@ -250,10 +252,10 @@ impl Engine {
         }
         match (state, &reason) {
             (EngineState::Connected, _) => {
-                tracing::info!(engine = %self.name, "engine is connected")
+                tracing::info!(engine = %self.name, "engine is connected");
             }
             (_, Some(reason)) => {
-                tracing::warn!(engine = %self.name, reason, "engine is not connected")
+                tracing::warn!(engine = %self.name, reason, "engine is not connected");
             }
             _ => {}
         }
@@ -264,7 +266,18 @@ impl Engine {
         connection.reason = reason;
         connection.hint = hint;
         drop(connection);
+        let answers = matches!(state, EngineState::Connected | EngineState::Starting);
+        self.answering.send_replace(answers);
         self.announce();
+    }
+
+    /// Being connected to takes longer than anybody should wait without being told.
+    fn is_slow_to_connect(&self) {
+        if self.state() == EngineState::Starting {
+            let reason = "it is slow to answer".to_owned();
+            let hint = "it may be overloaded; it is used as soon as it answers".to_owned();
+            self.set(EngineState::Unreachable, Some(reason), Some(hint));
+        }
     }
 
     fn set_docker(&self, docker: Option<Docker>, details: Option<EngineDetails>) {

@@ -9,10 +9,9 @@ mod root;
 mod router;
 mod tls;
 
-pub(crate) use error::{ApiError, request_id};
+pub(crate) use error::{ApiError, request_id, with_request_id};
 pub(crate) use extract::{Body, Caller, Params, QueryParams};
 pub(crate) use guard::{Peer, cookie_name};
-pub use listen::ListenError;
-pub(crate) use listen::{Listener, serve};
+pub(crate) use listen::{ListenError, Listener, serve};
 pub(crate) use origin::Origins;
 pub(crate) use router::router;

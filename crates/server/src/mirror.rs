@@ -160,7 +160,8 @@ impl Mirror {
         }
     }
 
-    /// Lists everything.
+    /// Lists everything. Without its containers an engine is of no use; of the rest, what cannot be listed (a volume plugin
+    /// may hang) is tried again with the next listing.
     pub(crate) async fn relist(&self, docker: &Docker) -> Result<(), CallError> {
         let (containers, images, volumes, networks) = tokio::join!(
             self.refresh_list(docker, &Refresh::Containers),
@@ -168,7 +169,16 @@ impl Mirror {
             self.refresh_list(docker, &Refresh::Volumes),
             self.refresh_list(docker, &Refresh::Networks),
         );
-        containers.and(images).and(volumes).and(networks)
+        for (what, listed) in [
+            ("images", images),
+            ("volumes", volumes),
+            ("networks", networks),
+        ] {
+            if let Err(error) = listed {
+                tracing::warn!(engine = %self.engine, %error, "list {what}");
+            }
+        }
+        containers
     }
 
     /// Reads one kind of object again.

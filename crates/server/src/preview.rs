@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use crate::http::ApiError;
 
 /// How long a preview can be confirmed.
-const LIFE: Duration = Duration::from_secs(10 * 60);
+const LIFE: Duration = Duration::from_mins(10);
 /// Previews that wait at a time; the oldest goes first.
 const MOST: usize = 512;
 /// More than this asks for the name to be typed, in bytes.

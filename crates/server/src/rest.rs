@@ -6,6 +6,7 @@ pub(crate) mod bulk;
 pub(crate) mod containers;
 pub(crate) mod create;
 mod create_body;
+mod create_refusal;
 mod detail;
 pub(crate) mod images;
 pub(crate) mod jobs;

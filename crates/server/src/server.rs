@@ -42,8 +42,14 @@ pub enum StartError {
     #[error(transparent)]
     Background(#[from] BackgroundError),
     /// The address.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
+    #[error("{0}")]
+    Listen(String),
+}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error.to_string())
+    }
 }
 
 /// A server that is ready to serve.

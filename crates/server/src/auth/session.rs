@@ -10,9 +10,11 @@ use super::{LoginError, none_is_fine, parse_role, random_bytes};
 use crate::db::{Db, DbError};
 
 /// A session ends when nobody used it for so long.
-pub const IDLE_LIMIT: Duration = Duration::from_secs(30 * 60);
+pub const IDLE_LIMIT: Duration = Duration::from_mins(30);
 /// A session ends after so long whatever happens.
-pub const ABSOLUTE_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
+pub const ABSOLUTE_LIMIT: Duration = Duration::from_hours(12);
+/// What gives power over the host asks for the password again when it was given longer ago than this.
+pub const CONFIRMED_LIMIT: Duration = Duration::from_mins(10);
 /// Its last use is written at most so often.
 const WRITE_EVERY: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,16 @@ pub struct Session {
     pub role: Role,
     /// When it ends whatever happens.
     pub expires_at: Timestamp,
+    /// When the password was given last.
+    pub confirmed_at: Timestamp,
+}
+
+impl Session {
+    /// The password was given a short while ago.
+    pub fn is_confirmed(&self) -> bool {
+        Timestamp::now().duration_since(self.confirmed_at)
+            < CONFIRMED_LIMIT.try_into().unwrap_or_default()
+    }
 }
 
 pub(super) async fn start(
@@ -62,7 +74,7 @@ pub(super) async fn start(
             now - millis(ABSOLUTE_LIMIT),
         ))?;
         c.execute(
-            "INSERT INTO sessions (id_hash, user, created_at_ms, last_used_at_ms, ip) VALUES (?1, ?2, ?3, ?3, ?4)",
+            "INSERT INTO sessions (id_hash, user, created_at_ms, last_used_at_ms, confirmed_at_ms, ip) VALUES (?1, ?2, ?3, ?3, ?3, ?4)",
             (id_hash, name, now, ip),
         )
     })
@@ -84,33 +96,46 @@ pub(super) async fn find_by_hash(db: &Db, id_hash: [u8; 32]) -> Result<Option<Se
         .run("find session", move |c| {
             let found = c
                 .query_row(
-                    "SELECT users.name, role, sessions.created_at_ms, last_used_at_ms FROM sessions JOIN users ON users.name = user
+                    "SELECT users.name, role, sessions.created_at_ms, last_used_at_ms, confirmed_at_ms FROM sessions JOIN users ON users.name = user
                      WHERE id_hash = ?1 AND last_used_at_ms >= ?2 AND sessions.created_at_ms >= ?3",
                     (id_hash, now - millis(IDLE_LIMIT), now - millis(ABSOLUTE_LIMIT)),
                     |row| {
                         let user: String = row.get(0)?;
                         let role: String = row.get(1)?;
-                        let (created, used): (i64, i64) = (row.get(2)?, row.get(3)?);
-                        Ok((user, role, created, used))
+                        let (created, used, confirmed): (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                        Ok((user, role, created, used, confirmed))
                     },
                 )
                 .map(Some)
                 .or_else(none_is_fine)?;
-            if found.as_ref().is_some_and(|(_, _, _, used)| now - used > millis(WRITE_EVERY)) {
+            if found.as_ref().is_some_and(|(_, _, _, used, _)| now - used > millis(WRITE_EVERY)) {
                 c.execute("UPDATE sessions SET last_used_at_ms = ?2 WHERE id_hash = ?1", (id_hash, now))?;
             }
             Ok(found)
         })
         .await?;
-    Ok(found.and_then(|(user, role, created, _)| {
+    Ok(found.and_then(|(user, role, created, _, confirmed)| {
         let expires_at = Timestamp::from_millisecond(created + millis(ABSOLUTE_LIMIT)).ok()?;
         Some(Session {
             id_hash,
             user,
             role: parse_role(&role)?,
             expires_at,
+            confirmed_at: Timestamp::from_millisecond(confirmed).ok()?,
         })
     }))
+}
+
+pub(super) async fn confirm(db: &Db, id_hash: [u8; 32]) -> Result<(), DbError> {
+    let now = Timestamp::now().as_millisecond();
+    db.run("confirm session", move |c| {
+        c.execute(
+            "UPDATE sessions SET confirmed_at_ms = ?2 WHERE id_hash = ?1",
+            (id_hash, now),
+        )
+    })
+    .await
+    .map(drop)
 }
 
 pub(super) async fn end(db: &Db, id_hash: [u8; 32]) -> Result<(), DbError> {

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::random_bytes;
 
-const LIFE: Duration = Duration::from_secs(15 * 60);
+const LIFE: Duration = Duration::from_mins(15);
 const TRIES: u32 = 10;
 /// The token's file in the state directory, mode 0600.
 const FILE: &str = "setup-token";

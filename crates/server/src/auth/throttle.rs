@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn only_so_many_in_a_window_and_a_flood_of_keys_is_bounded() {
-        let throttle = Throttle::new(2, Duration::from_secs(60));
+        let throttle = Throttle::new(2, Duration::from_mins(1));
         assert!(throttle.take("a").is_ok() && throttle.take("a").is_ok());
         assert!(throttle.take("a").is_err());
         assert!(throttle.take("b").is_ok());

@@ -429,13 +429,20 @@ async fn idle(
     else {
         return (None, None);
     };
+    let socket = engine
+        .endpoint
+        .as_ref()
+        .and_then(crate::engines::Endpoint::socket_path);
     let looked = tokio::task::spawn_blocking(move || {
         let inside = if local {
             observe::inside(pid).ok()
         } else {
             None
         };
-        (inside, Some(overhead::measure(kind, local, pid)))
+        (
+            inside,
+            Some(overhead::measure(kind, local, socket.as_deref(), pid)),
+        )
     });
     let seen = looked.await.unwrap_or((None, None));
     // The sleeper must not run beside what is measured.

@@ -22,7 +22,7 @@ impl Deadline {
     fn duration(self) -> Duration {
         match self {
             Self::Read => Duration::from_secs(10),
-            Self::Write => Duration::from_secs(60),
+            Self::Write => Duration::from_mins(1),
             Self::Slow(seconds) => Duration::from_secs(60 + u64::from(seconds)),
         }
     }
@@ -85,13 +85,42 @@ impl Engine {
         R: Future<Output = Result<T, Error>>,
     {
         let docker = self.docker()?;
-        let answer = within(&self.name, deadline.duration(), ask(docker)).await;
+        let answer = within(&self.name, deadline.duration(), ask(docker));
+        let answer = if deadline == Deadline::Read {
+            // What only reads is given up as soon as the engine is seen not to answer; what changes something may still be done.
+            tokio::select! {
+                answer = answer => answer,
+                lost = self.lost() => Err(lost),
+            }
+        } else {
+            answer.await
+        };
         if let Err(error) = &answer
             && !matches!(error, CallError::Refused { .. })
         {
             self.look_again();
         }
         answer
+    }
+}
+
+impl Engine {
+    /// Waits until the engine is seen not to answer.
+    async fn lost(&self) -> CallError {
+        let mut answering = self.answering.subscribe();
+        if answering.wait_for(|answering| !answering).await.is_err() {
+            // The sender lives as long as the engine.
+            std::future::pending::<()>().await;
+        }
+        match self.docker() {
+            Err(lost) => lost,
+            // It came back within the same moment.
+            Ok(_) => CallError::Unreachable {
+                engine: self.name.clone(),
+                reason: "it stopped answering for a moment".to_owned(),
+                hint: None,
+            },
+        }
     }
 }
 
@@ -151,19 +180,41 @@ pub(crate) fn name(engine: &EngineName, error: Error) -> CallError {
         other => {
             let what = chain(&other);
             // hyper says so only in words: bytes that are no HTTP.
-            if what.contains("invalid HTTP")
-                || what.contains("connection closed before message completed")
-            {
+            if what.contains("invalid HTTP") || what.contains("message completed") {
                 CallError::Garbled { engine, what }
             } else {
                 CallError::Unreachable {
                     engine,
-                    reason: what,
+                    reason: why(&other).map_or(what, str::to_owned),
                     hint: None,
                 }
             }
         }
     }
+}
+
+/// Why nobody answers, in words for a person.
+fn why(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use std::io::ErrorKind;
+    let mut cause = Some(error);
+    while let Some(now) = cause {
+        if let Some(Error::SocketNotFoundError(_)) = now.downcast_ref::<Error>() {
+            return Some("there is no socket");
+        }
+        let kind = now
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        match kind {
+            Some(ErrorKind::NotFound) => return Some("there is no socket"),
+            Some(ErrorKind::ConnectionRefused) => return Some("nothing listens there"),
+            Some(ErrorKind::PermissionDenied) => return Some("permission denied"),
+            Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof) => {
+                return Some("it closed the connection");
+            }
+            _ => cause = now.source(),
+        }
+    }
+    None
 }
 
 /// An error with all its causes, on one line.

@@ -1,5 +1,7 @@
 //! Where an engine is: said, in the environment, in the docker context in use, or at the usual place.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::path::PathBuf;
 
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
@@ -45,6 +47,11 @@ impl Endpoint {
         }
     }
 
+    /// The path of its socket, when it is one.
+    pub(crate) fn socket_path(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("unix://").map(PathBuf::from)
+    }
+
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
@@ -53,9 +60,9 @@ impl Endpoint {
         match self.url.split_once("://").map(|(scheme, _)| scheme) {
             #[cfg(unix)]
             Some("unix") => {
-                let path = PathBuf::from(self.url.trim_start_matches("unix://"));
+                let path = self.socket_path().unwrap_or_default();
                 Docker::connect_with_unix(
-                    &within_socket_limit(path),
+                    &within_socket_limit(&path),
                     CLIENT_TIMEOUT_S,
                     API_DEFAULT_VERSION,
                 )
@@ -82,28 +89,38 @@ impl Endpoint {
     }
 }
 
-/// A socket address holds 107 bytes; a longer path is reached through a link in the temporary directory.
-#[cfg(unix)]
-fn within_socket_limit(path: PathBuf) -> String {
-    use sha2::{Digest as _, Sha256};
+/// A socket address holds 107 bytes. A longer path is reached through its open directory, which nobody else can exchange as
+/// a link in a shared folder could be.
+#[cfg(target_os = "linux")]
+fn within_socket_limit(path: &Path) -> String {
+    use std::{
+        collections::HashMap,
+        fs::File,
+        os::fd::AsRawFd as _,
+        sync::{LazyLock, Mutex, PoisonError},
+    };
     const LONGEST: usize = 107;
+    /// Open as long as clients may connect through them; the newest of each path.
+    static DIRECTORIES: LazyLock<Mutex<HashMap<PathBuf, File>>> = LazyLock::new(Mutex::default);
+    let long = || {
+        let (directory, name) = (path.parent()?, path.file_name()?);
+        let open = File::open(directory).ok()?;
+        let short = format!("/proc/self/fd/{}/{}", open.as_raw_fd(), name.to_str()?);
+        DIRECTORIES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(directory.to_owned(), open);
+        Some(short)
+    };
     if path.as_os_str().len() <= LONGEST {
         return path.display().to_string();
     }
-    let digest = hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()));
-    let Some(directory) = path.parent() else {
-        return path.display().to_string();
-    };
-    let Some(name) = path.file_name() else {
-        return path.display().to_string();
-    };
-    let link = std::env::temp_dir().join(format!(
-        ".containeros-{}",
-        digest.get(..16).unwrap_or(&digest)
-    ));
-    // Another process may have made the same link; when it leads elsewhere, connecting says so.
-    drop(std::os::unix::fs::symlink(directory, &link));
-    link.join(name).display().to_string()
+    long().unwrap_or_else(|| path.display().to_string())
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn within_socket_limit(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Finds Docker: what was said, `DOCKER_HOST`, the docker context in use, the usual place.
@@ -148,6 +165,20 @@ mod tests {
             ("tcp://10.0.0.1:2375", false)
         );
         assert!(find_docker(Some("unix:///run/x.sock")).local);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_with_a_long_path_is_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(60)).join("e".repeat(60));
+        std::fs::create_dir_all(&deep).unwrap();
+        let path = deep.join("s");
+        let short = within_socket_limit(&path);
+        let listener = std::os::unix::net::UnixListener::bind(&short).unwrap();
+        assert!(short.len() < 107 && path.exists());
+        std::os::unix::net::UnixStream::connect(within_socket_limit(&path)).unwrap();
+        listener.accept().unwrap();
     }
 
     #[test]

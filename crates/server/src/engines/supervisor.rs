@@ -19,7 +19,9 @@ const PING_LIMIT: Duration = Duration::from_millis(900);
 /// Pause between two tries to connect.
 const RETRY: Duration = Duration::from_secs(1);
 /// Everything is listed anew so often, in case an event got lost.
-const RELIST: Duration = Duration::from_secs(60);
+const RELIST: Duration = Duration::from_mins(1);
+/// An engine that has not been connected to for so long is shown as one that does not answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// How many single objects are looked at at the same time.
 const REFRESHES: usize = 8;
 /// Changes of lists are gathered for so long.
@@ -29,7 +31,13 @@ const GATHER: Duration = Duration::from_millis(150);
 pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let watch = async {
         loop {
-            let error = watch_once(&engine).await;
+            let mut watching = Box::pin(watch_once(&engine));
+            let error = if let Ok(error) = timeout(PATIENCE, watching.as_mut()).await {
+                error
+            } else {
+                engine.is_slow_to_connect();
+                watching.await
+            };
             engine.set_docker(None, None);
             let (reason, hint) = describe(&engine, &error);
             engine.set(EngineState::Unreachable, Some(reason), hint);
@@ -47,7 +55,7 @@ pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
 
 /// Connects and keeps the mirror true until the engine is lost; returns why.
 async fn watch_once(engine: &Arc<Engine>) -> CallError {
-    let docker = match connect(engine).await {
+    let docker = match Box::pin(connect(engine)).await {
         Ok(docker) => docker,
         Err(error) => return error,
     };
@@ -56,7 +64,7 @@ async fn watch_once(engine: &Arc<Engine>) -> CallError {
         .events(Some(EventsOptionsBuilder::default().build()))
         .boxed();
     engine.set_docker(Some(docker.clone()), None);
-    if let Err(error) = engine.mirror.relist(&docker).await {
+    if let Err(error) = Box::pin(engine.mirror.relist(&docker)).await {
         return error;
     }
     engine.set(EngineState::Connected, None, None);
@@ -117,19 +125,23 @@ async fn connect(engine: &Engine) -> Result<Docker, CallError> {
 
 /// Why it is not connected, and what would help.
 fn describe(engine: &Engine, error: &CallError) -> (String, Option<String>) {
-    let reason = match error {
-        CallError::Unreachable { reason, .. } => reason.clone(),
-        other => other.to_string(),
-    };
     let url = engine
         .endpoint
         .as_ref()
         .map(|e| e.url.as_str())
         .unwrap_or_default();
+    let reason = match error {
+        CallError::Unreachable { reason, .. } => format!("{reason}: {url}"),
+        other => other.to_string(),
+    };
     let hint = match (engine.kind, error) {
         (EngineKind::Mini, _) => "Mini starts with `containeros serve` or `containeros engine` as root on Linux".to_owned(),
         (EngineKind::Docker, CallError::Unreachable { reason, .. }) if reason.contains("ermission denied") => {
             format!("this user may not use {url}: run as root or add the user to the group docker")
+        }
+        (EngineKind::Docker, CallError::Unreachable { reason, .. }) if reason.contains("nothing listens") => {
+            "start Docker (`systemctl start docker`) or name another engine with --docker URL; it appears here by itself"
+                .to_owned()
         }
         (EngineKind::Docker, CallError::Unreachable { .. }) => {
             "install Docker (on Debian: apt install docker.io) or name another engine with --docker URL; it appears here by itself"
@@ -255,10 +267,8 @@ impl<'a> Keeper<'a> {
             return;
         };
         match event.kind.as_str() {
-            "container" => {
-                if !event.action.starts_with("exec_") {
-                    self.dirty_containers.insert(event.id);
-                }
+            "container" if !event.action.starts_with("exec_") => {
+                self.dirty_containers.insert(event.id);
             }
             "image" => {
                 self.dirty_lists.insert(Refresh::Images);
@@ -268,7 +278,6 @@ impl<'a> Keeper<'a> {
             }
             "network" => {
                 self.dirty_lists.insert(Refresh::Networks);
-                // It may have been one container that joined or left.
             }
             _ => {}
         }

@@ -22,6 +22,11 @@ pub(crate) fn request_id() -> String {
     REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
 }
 
+/// Goes on with a request after its answer: what is told later carries its id, too.
+pub(crate) fn with_request_id<F: Future>(id: String, work: F) -> impl Future<Output = F::Output> {
+    REQUEST_ID.scope(id, work)
+}
+
 /// What goes wrong while a request is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError(Box<Problem>);
@@ -100,8 +105,11 @@ impl ApiError {
         )
     }
 
-    /// As it stands in a list of results.
-    pub(crate) fn into_problem(self) -> Problem {
+    /// As the client sees it: with a next step, the one that its code suggests when nothing more exact is known.
+    pub(crate) fn into_problem(mut self) -> Problem {
+        self.0
+            .hint
+            .get_or_insert_with(|| self.0.code.usual_hint().to_owned());
         *self.0
     }
 
@@ -116,10 +124,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let problem = self.into_problem();
         let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry = self.0.retry_after_s;
-        let mut response = (status, Json(self.0)).into_response();
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry = problem.retry_after_s;
+        let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -174,7 +183,7 @@ impl From<CallError> for ApiError {
                 );
                 match hint {
                     Some(hint) => problem.hint(hint),
-                    None => problem.hint("it is tried again every second"),
+                    None => problem,
                 }
             }
             CallError::Timeout { .. } => Self::new(
@@ -201,10 +210,29 @@ fn refused(status: u16, message: String) -> ApiError {
         409 => (StatusCode::CONFLICT, ProblemCode::Conflict),
         501 => (StatusCode::NOT_IMPLEMENTED, ProblemCode::Unsupported),
         503 => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::EngineRefused),
-        _ if lower.contains("port is already allocated")
-            || lower.contains("address already in use") =>
+        // What engines answer with 500 although it is the present state that forbids it.
+        _ if [
+            "port is already allocated",
+            "address already in use",
+            "is not paused",
+            "is already paused",
+            "is not running",
+        ]
+        .iter()
+        .any(|words| lower.contains(words)) =>
         {
             (StatusCode::CONFLICT, ProblemCode::Conflict)
+        }
+        // What the request asks for is not in the image or not on the machine: the client's to mend.
+        _ if [
+            "unable to find user",
+            "invalid",
+            "no such file or directory",
+        ]
+        .iter()
+        .any(|words| lower.contains(words)) =>
+        {
+            (StatusCode::BAD_REQUEST, ProblemCode::EngineRefused)
         }
         _ => (StatusCode::BAD_GATEWAY, ProblemCode::EngineRefused),
     };

@@ -25,10 +25,11 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Params<T> {
             .await
             .map(|Path(value)| Self(value))
             .map_err(|rejection| {
+                let text = rejection.body_text();
                 ApiError::new(
                     StatusCode::BAD_REQUEST,
                     ProblemCode::InvalidId,
-                    rejection.body_text(),
+                    text.trim_start_matches("Invalid URL: "),
                 )
             })
     }
@@ -44,7 +45,14 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for QueryParams<T> {
         Query::<T>::from_request_parts(parts, state)
             .await
             .map(|Query(value)| Self(value))
-            .map_err(|rejection| ApiError::malformed(rejection.body_text()))
+            .map_err(|rejection| {
+                let text = rejection.body_text();
+                let text = text.trim_start_matches("Failed to deserialize query string: ");
+                match text.split_once(": ") {
+                    Some((field, message)) => ApiError::invalid_field(field, message),
+                    None => ApiError::malformed(format!("read the query: {text}")),
+                }
+            })
     }
 }
 
@@ -89,15 +97,35 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
                 "the JSON is nested deeper than {JSON_DEPTH}"
             )));
         }
-        let bytes = if bytes.is_empty() {
-            b"{}"
-        } else {
-            bytes.as_ref()
-        };
-        serde_json::from_slice(bytes)
-            .map(Self)
-            .map_err(|error| ApiError::malformed(format!("read the body: {error}")))
+        read_object(&bytes).map(Self)
     }
+}
+
+/// Reads a JSON object; what is wrong with one of its fields is told under the field's name.
+fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list would be taken for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::malformed("read the body: it is no JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let error = error.into_inner();
+        let text = error.to_string();
+        // Where in the text it is helps nobody who is told the field.
+        let message = text
+            .rsplit_once(" at line ")
+            .map_or(text.as_str(), |(message, _)| message);
+        if error.is_data() && field != "." {
+            ApiError::invalid_field(&field, message)
+        } else {
+            ApiError::malformed(format!("read the body: {text}"))
+        }
+    })?;
+    json.end()
+        .map_err(|error| ApiError::malformed(format!("read the body: {error}")))?;
+    Ok(value)
 }
 
 /// Tells whether JSON nests deeper than `limit`, without reading it otherwise.

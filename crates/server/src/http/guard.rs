@@ -1,6 +1,9 @@
 //! In front of each operation: who calls, may they, and the audit log.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+};
 
 use api::{
     operation::{Operation, Permission},
@@ -12,8 +15,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 
-use super::{ApiError, Caller, extract::unauthenticated, request_id};
+use super::{ApiError, Caller, Origins, error::REQUEST_ID, extract::unauthenticated, request_id};
 use crate::{audit::Entry, state::AppState};
 
 /// The other end of the connection.
@@ -44,7 +48,7 @@ pub(super) async fn guard(State(post): State<Post>, mut request: Request, next: 
     };
     let target = request.uri().path().to_owned();
     // Taken out first: a request's body cannot be shared between threads while we wait.
-    let token = cookie(request.headers(), cookie_name(post.state.origins.tls)).map(str::to_owned);
+    let token = cookie(request.headers(), &cookie_name(&post.state.origins)).map(str::to_owned);
     let caller = match caller(&post, token).await {
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
@@ -105,22 +109,47 @@ pub(super) async fn guard(State(post): State<Post>, mut request: Request, next: 
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
-    let response = next.run(request).await;
-    let status = response.status();
-    let decision = if status.is_success() {
-        "done"
-    } else {
-        "failed"
-    };
     let outcome = Entry {
         target,
-        status: Some(status.as_u16()),
-        ..entry(&user, decision)
+        ..entry(&user, "done")
     };
-    if let Err(error) = post.state.audit.append(outcome).await {
-        tracing::error!(%error, "write the outcome to the audit log");
+    to_its_end(&post.state, outcome, next.run(request)).await
+}
+
+/// Carries out an act and writes down how it ended, also when the client goes away meanwhile: a closed tab must not leave
+/// a container that was made and never started, or an act without its outcome in the audit log.
+async fn to_its_end(
+    state: &AppState,
+    outcome: Entry,
+    act: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let audit = state.audit.clone();
+    let id = outcome.request_id.clone();
+    let act = async move {
+        let response = match AssertUnwindSafe(act).catch_unwind().await {
+            Ok(response) => response,
+            Err(_panic) => ApiError::internal("a handler panicked").into_response(),
+        };
+        let status = response.status();
+        let decision = if status.is_success() {
+            "done"
+        } else {
+            "failed"
+        };
+        let outcome = Entry {
+            status: Some(status.as_u16()),
+            decision: decision.to_owned(),
+            ..outcome
+        };
+        if let Err(error) = audit.append(outcome).await {
+            tracing::error!(%error, "write the outcome to the audit log");
+        }
+        response
+    };
+    match state.tasks.spawn(REQUEST_ID.scope(id, act)).await {
+        Ok(response) => response,
+        Err(error) => ApiError::internal(error).into_response(),
     }
-    response
 }
 
 /// Who the cookie belongs to; `None` for nobody.
@@ -140,9 +169,11 @@ async fn caller(post: &Post, token: Option<String>) -> Result<Option<Caller>, Ap
     Ok(Some(Caller(session)))
 }
 
-/// The cookie's name: the prefix makes browsers refuse it from anywhere but this host over TLS.
-pub(crate) fn cookie_name(tls: bool) -> &'static str {
-    if tls { "__Host-cos" } else { "cos" }
+/// The cookie's name: the prefix makes browsers refuse it from anywhere but this host over TLS. Browsers keep one jar for all
+/// ports of a host, so the port keeps servers that run side by side from signing each other out.
+pub(crate) fn cookie_name(origins: &Origins) -> String {
+    let prefix = if origins.tls { "__Host-cos" } else { "cos" };
+    format!("{prefix}-{}", origins.port)
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -45,7 +45,7 @@ pub(crate) struct Listener {
 
 /// Why nobody can connect.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// The address.
     #[error("listen on {address}: {source}")]
     Bind {

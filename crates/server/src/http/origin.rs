@@ -8,8 +8,12 @@ use axum::http::{HeaderMap, Method, header};
 #[derive(Debug)]
 pub(crate) struct Origins {
     names: Vec<String>,
+    /// Any literal address is ours: the server listens on all of this machine's.
+    any_address: bool,
     /// The page is served with TLS.
     pub(crate) tls: bool,
+    /// Where it is served.
+    pub(crate) port: u16,
 }
 
 impl Origins {
@@ -31,7 +35,12 @@ impl Origins {
                 names.push(hostname);
             }
         }
-        Self { names, tls }
+        Self {
+            names,
+            any_address: listen.ip().is_unspecified(),
+            tls,
+            port: listen.port(),
+        }
     }
 
     /// The request names one of our hosts. A foreign name is another site that had its name lead here (DNS rebinding).
@@ -46,7 +55,7 @@ impl Origins {
             .trim_end_matches(']')
             .parse::<IpAddr>()
             .is_ok();
-        self.names.contains(&name) || (literal && self.tls)
+        self.names.contains(&name) || (literal && self.any_address)
     }
 
     /// The request comes from our own page, by every mark that a browser sets.
@@ -128,6 +137,21 @@ mod tests {
         }
         assert!(!local().host_is_ours(&headers(&[])));
         assert!(!local().host_is_ours(&headers(&[("host", "localhost"), ("host", "localhost")])));
+    }
+
+    #[test]
+    fn a_literal_address_is_a_host_only_where_all_are_listened_on() {
+        let all = Origins::new("0.0.0.0:8090".parse().unwrap(), &[], false);
+        let one = Origins::new("10.0.0.5:8090".parse().unwrap(), &[], true);
+        let host = |name: &'static str| headers(&[("host", name)]);
+        assert!(
+            all.host_is_ours(&host("192.168.1.9:8090"))
+                && all.host_is_ours(&host("[fd00::1]:8090"))
+        );
+        assert!(
+            one.host_is_ours(&host("10.0.0.5:8090")) && !one.host_is_ours(&host("10.0.0.6:8090"))
+        );
+        assert!(!all.host_is_ours(&host("evil.example:8090")));
     }
 
     #[test]

@@ -121,7 +121,9 @@ fn walks(path: &str) -> bool {
 /// 16 hex digits.
 fn new_request_id() -> String {
     let mut bytes = [0_u8; 8];
-    // Without random numbers all ids are the same, which only makes the log harder to read.
-    drop(getrandom::fill(&mut bytes));
-    hex::encode(bytes)
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => hex::encode(bytes),
+        // Only the log gets harder to read.
+        Err(_no_random_numbers) => "0".repeat(16),
+    }
 }

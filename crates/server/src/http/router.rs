@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{MethodFilter, MethodRouter, get, on},
 };
-use tower_http::limit::RequestBodyLimitLayer;
 
 use super::{
     ApiError,
@@ -42,7 +41,6 @@ pub(crate) fn router(state: &AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(fallback)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(from_fn(no_store))
         .layer(from_fn_with_state(state.clone(), root))
         .with_state(state.clone())
@@ -62,6 +60,7 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::SessionStatus => to(filter, auth::status),
         OperationId::Setup => to(filter, auth::set_up),
         OperationId::Login => to(filter, auth::log_in),
+        OperationId::Confirm => to(filter, auth::confirm),
         OperationId::Logout => to(filter, auth::log_out),
         OperationId::Capabilities => to(filter, system::capabilities),
         OperationId::EngineList => to(filter, system::engines),

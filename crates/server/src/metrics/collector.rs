@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{id::EngineName, stats::FigureSource};
+use api::{container::ContainerSummary, id::EngineName, stats::FigureSource};
 use bollard::{
     Docker,
     models::{ContainerInspectResponse, ContainerStatsResponse},
     query_parameters::{InspectContainerOptions, StatsOptionsBuilder},
 };
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,6 +21,7 @@ use super::{
     Figures, rates,
     sampler::{self, Command, Key},
 };
+use crate::mirror::cores;
 
 /// Pause before a container whose process has ended is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -42,6 +44,8 @@ struct Inner {
 struct Running {
     docker: Docker,
     local: bool,
+    started_at: Option<Timestamp>,
+    cpu_limit_cores: Option<f64>,
     stop: CancellationToken,
 }
 
@@ -79,18 +83,23 @@ impl Collector {
         Ok(collector)
     }
 
-    /// The containers of an engine that run now, by full id; `local`: the engine runs on this machine.
-    pub fn set_running<'a>(
+    /// The containers of an engine that run now; `local`: the engine runs on this machine.
+    pub(crate) fn set_running(
         &self,
         engine: &EngineName,
         docker: &Docker,
         local: bool,
-        ids: impl IntoIterator<Item = &'a str>,
+        rows: &[Arc<ContainerSummary>],
     ) {
-        let wanted: std::collections::HashSet<&str> = ids.into_iter().collect();
+        let wanted: HashMap<&str, &ContainerSummary> =
+            rows.iter().map(|row| (row.id.as_str(), &**row)).collect();
         let mut running = self.lock();
         running.retain(|key, entry| {
-            let keep = key.engine != *engine || wanted.contains(key.id.as_str());
+            // One that was started again meanwhile is another process in another cgroup.
+            let keep = key.engine != *engine
+                || wanted
+                    .get(key.id.as_str())
+                    .is_some_and(|row| row.started_at == entry.started_at);
             if !keep {
                 entry.stop.cancel();
                 self.forget(key);
@@ -98,47 +107,34 @@ impl Collector {
             keep
         });
         let mut fresh = Vec::new();
-        for id in wanted {
+        for row in wanted.into_values() {
             let key = Key {
                 engine: engine.clone(),
-                id: id.to_owned(),
+                id: row.id.clone(),
             };
-            running.entry(key.clone()).or_insert_with(|| {
-                fresh.push(key);
+            let entry = running.entry(key.clone()).or_insert_with(|| {
+                fresh.push(key.clone());
                 Running {
                     docker: docker.clone(),
                     local,
+                    started_at: row.started_at,
+                    cpu_limit_cores: row.cpu_limit_cores,
                     stop: self.0.stop.child_token(),
                 }
             });
+            if entry.cpu_limit_cores != row.cpu_limit_cores {
+                entry.cpu_limit_cores = row.cpu_limit_cores;
+                // A full queue: the next change of the list tells it again.
+                drop(self.0.sampler.try_send(Command::CpuLimit {
+                    cpu_limit_percent: row.cpu_limit_cores.map(percent),
+                    key,
+                }));
+            }
         }
         drop(running);
         for key in fresh {
             self.collect(key, Duration::ZERO);
         }
-    }
-
-    /// The limits of a container were changed.
-    pub fn limits_changed(&self, engine: &EngineName, id: &str) {
-        let key = Key {
-            engine: engine.clone(),
-            id: id.to_owned(),
-        };
-        let Some(docker) = self.lock().get(&key).map(|entry| entry.docker.clone()) else {
-            return;
-        };
-        let collector = self.clone();
-        self.0.tasks.spawn(async move {
-            if let Ok(found) = docker
-                .inspect_container(&key.id, None::<InspectContainerOptions>)
-                .await
-            {
-                drop(collector.0.sampler.try_send(Command::CpuLimit {
-                    cpu_limit_percent: cpu_limit(&found),
-                    key,
-                }));
-            }
-        });
     }
 
     /// Forgets the figures of containers that are gone.
@@ -183,11 +179,8 @@ impl Collector {
             .and_then(|state| state.pid)
             .and_then(|pid| u32::try_from(pid).ok());
         let Some(pid) = pid.filter(|pid| *pid > 0) else {
-            // It has ended in between: nothing to read in either way.
-            return found
-                .state
-                .as_ref()
-                .is_some_and(|state| state.running != Some(true));
+            // It has ended, or is about to be started again: nothing to read in either way until the list shows it anew.
+            return true;
         };
         let (answer, outcome) = oneshot::channel();
         let command = Command::Watch {
@@ -235,19 +228,11 @@ impl Collector {
 
 /// The quota in percent of one core.
 fn cpu_limit(found: &ContainerInspectResponse) -> Option<f64> {
-    let host = found.host_config.as_ref()?;
-    let nano = host
-        .nano_cpus
-        .filter(|nano| *nano > 0)
-        .map(|nano| nano as f64 / 1e7);
-    nano.or_else(|| {
-        let quota = host.cpu_quota.filter(|quota| *quota > 0)?;
-        let period = host
-            .cpu_period
-            .filter(|period| *period > 0)
-            .unwrap_or(100_000);
-        Some(quota as f64 * 100.0 / period as f64)
-    })
+    found.host_config.as_ref().and_then(cores).map(percent)
+}
+
+fn percent(cores: f64) -> f64 {
+    cores * 100.0
 }
 
 /// The engine's own figures in the form of the kernel's.

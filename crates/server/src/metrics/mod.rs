@@ -1,9 +1,5 @@
 //! Figures of containers and the host: sampled once a second whoever watches, kept in rings, folded into history.
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people; counters stay far below 2^52 a second"
-)]
 mod collector;
 mod figures;
 mod fold;

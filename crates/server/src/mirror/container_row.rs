@@ -24,7 +24,7 @@ pub(super) fn from_list(
     let mut labels: BTreeMap<String, String> =
         item.labels.unwrap_or_default().into_iter().collect();
     mask_labels(&mut labels);
-    let state = state(&item.state?.to_string());
+    let state = state(item.state?.as_ref());
     let mounts = item.mounts.unwrap_or_default();
     Some(ContainerSummary {
         engine: engine.clone(),
@@ -164,12 +164,7 @@ pub(crate) fn from_inspect(
             .mounts
             .iter()
             .flatten()
-            .filter(|mount| {
-                mount
-                    .typ
-                    .as_ref()
-                    .is_some_and(|kind| kind.to_string() == "volume")
-            })
+            .filter(|mount| mount.typ.as_ref().is_some_and(|kind| kind == "volume"))
             .filter_map(|mount| mount.name.clone())
             .collect(),
         memory_limit_bytes,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{
-    auth::{LoginRequest, Me, SessionStatus, SetupRequest},
+    auth::{ConfirmRequest, LoginRequest, Me, SessionStatus, SetupRequest},
     problem::{FieldError, ProblemCode},
 };
 use axum::{
@@ -103,6 +103,21 @@ pub(crate) async fn log_in(
     signed_in(&state, &user, ip, StatusCode::OK).await
 }
 
+/// `POST /auth/confirm`
+pub(crate) async fn confirm(
+    State(state): State<AppState>,
+    Caller(session): Caller,
+    peer: Option<Extension<Peer>>,
+    Body(request): Body<ConfirmRequest>,
+) -> Result<Json<Me>, ApiError> {
+    state
+        .auth
+        .confirm(&session, request.password.expose(), ip(peer))
+        .await
+        .map_err(login_error)?;
+    Ok(Json(me(&session)))
+}
+
 /// `POST /auth/logout`
 pub(crate) async fn log_out(
     State(state): State<AppState>,
@@ -161,7 +176,7 @@ fn cookie(state: &AppState, value: &str, max_age_s: u64) -> Result<HeaderValue, 
     let secure = if tls { "; Secure" } else { "" };
     let text = format!(
         "{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}",
-        cookie_name(tls)
+        cookie_name(&state.origins)
     );
     HeaderValue::from_str(&text).map_err(ApiError::internal)
 }

@@ -1,18 +1,17 @@
 //! Making a container: check, policy, create, start; what could not be started is not left behind.
 
 use api::{
-    container::{ContainerCreateRequest, ContainerCreated},
+    container::{ContainerCreateRequest, ContainerCreated, MountRequestKind},
     id::EngineName,
-    problem::{FieldError, ProblemCode},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions,
 };
 
 use super::{
-    containers::name_in_use,
-    create_body, engine_of, policy,
+    create_body, create_refusal, engine_of, policy,
     target::{already_so, revision},
 };
 use crate::{
@@ -33,38 +32,31 @@ pub(crate) async fn create(
     if !errors.is_empty() {
         return Err(ApiError::invalid(errors));
     }
-    policy::may_create(caller.role(), &request)?;
+    policy::may_create(&caller, &request)?;
     let body = create_body::body(&request);
     let options = CreateContainerOptionsBuilder::default();
     let options = match &request.name {
         Some(name) => options.name(name).build(),
         None => options.build(),
     };
-    let made = engine
+    let fresh_volumes = volumes_to_be_made(&engine, &request).await?;
+    let made = match engine
         .call(Deadline::Write, |docker| async move {
             docker.create_container(Some(options), body).await
         })
         .await
-        .map_err(|error| create_error(error, &request))?;
+    {
+        Ok(made) => made,
+        Err(error) => {
+            remove_volumes(&engine, &fresh_volumes).await;
+            return Err(create_refusal::of_create(error, &request));
+        }
+    };
     if request.start
         && let Err(error) = start(&engine, &made.id).await
     {
-        // Not started, not kept: trying again with the same name must work.
-        let id = made.id.as_str();
-        let options = RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        if let Err(error) = engine
-            .call(Deadline::Write, |docker| async move {
-                docker.remove_container(id, Some(options)).await
-            })
-            .await
-        {
-            tracing::warn!(%error, id, "remove a container that could not be started");
-        }
-        engine.mirror.forget_container(id);
-        return Err(start_error(error, &request));
+        undo(&engine, &made.id, &fresh_volumes).await;
+        return Err(create_refusal::of_start(error, &request));
     }
     let docker = engine.docker()?;
     let position = engine
@@ -100,115 +92,66 @@ async fn start(engine: &Engine, id: &str) -> Result<(), CallError> {
     )
 }
 
-/// The engine's refusal, in the field that it is about.
-fn create_error(error: CallError, request: &ContainerCreateRequest) -> ApiError {
-    let CallError::Refused { status, message } = &error else {
-        return error.into();
-    };
-    let lower = message.to_lowercase();
-    if *status == 404 && lower.contains("image") {
-        let detail = message.clone();
-        return ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            ProblemCode::Invalid,
-            detail,
-        )
-        .hint("pull the image first")
-        .fields(vec![FieldError {
-            field: "image".to_owned(),
-            message: format!("{} is not on this engine; pull it first", request.image),
-        }]);
-    }
-    let field = [
-        ("network", "network"),
-        ("memory", "limits.memory_bytes"),
-        ("cpus", "limits.cpus"),
-        ("cpu", "limits.cpus"),
-        ("port", "ports"),
-        ("mount", "mounts"),
-        ("volume", "mounts"),
-    ]
-    .into_iter()
-    .find(|(word, _)| matches!(status, 400 | 404) && lower.contains(word))
-    .map(|(_, field)| FieldError {
-        field: field.to_owned(),
-        message: message.clone(),
-    });
-    let error = name_in_use(error.into());
-    match field {
-        Some(field) => error.fields(vec![field]),
-        None => error,
-    }
-}
-
-/// Which of the ports asked for the engine speaks of: it names it as `address:port`.
-fn port_named(lower: &str, request: &ContainerCreateRequest) -> String {
-    let named = |port: u16| {
-        lower.match_indices(&format!(":{port}")).any(|(at, found)| {
-            !lower
-                .get(at + found.len()..)
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+/// Takes away a container that could not be started, and what was made for it: trying again with the same name must work.
+async fn undo(engine: &Engine, id: &str, fresh_volumes: &[String]) {
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    if let Err(error) = engine
+        .call(Deadline::Write, |docker| async move {
+            docker.remove_container(id, Some(options)).await
         })
-    };
-    request
-        .ports
-        .iter()
-        .position(|port| port.host_port.is_some_and(named))
-        .map_or_else(
-            || "ports".to_owned(),
-            |index| format!("ports[{index}].host_port"),
-        )
-}
-
-/// The engine's refusal to start, in the field that it is about.
-fn start_error(error: CallError, request: &ContainerCreateRequest) -> ApiError {
-    let lower = error.to_string().to_lowercase();
-    let field = if lower.contains("port is already allocated")
-        || lower.contains("address already in use")
+        .await
     {
-        return ApiError::from(error).fields(vec![FieldError {
-            field: port_named(&lower, request),
-            message: "is in use on this machine".to_owned(),
-        }]);
-    } else if lower.contains("executable file not found")
-        || lower.contains("no such file or directory") && lower.contains("exec")
-    {
-        Some(("command", "the program is not in the image"))
-    } else if lower.contains("permission denied") && lower.contains("exec") {
-        Some(("command", "the program may not be executed"))
-    } else {
-        None
-    };
-    let error = ApiError::from(error);
-    match field {
-        Some((field, message)) => error.fields(vec![FieldError {
-            field: field.to_owned(),
-            message: message.to_owned(),
-        }]),
-        None => error,
+        tracing::warn!(%error, id, "remove a container that could not be started");
     }
+    engine.mirror.forget_container(id);
+    remove_volumes(engine, fresh_volumes).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use api::container::PortRequest;
-
-    use super::*;
-
-    #[test]
-    fn the_port_in_use_is_found_by_what_the_engine_names() {
-        let port = |host| PortRequest {
-            container_port: 80,
-            host_port: host,
-            host_ip: None,
-            protocol: api::container::Protocol::Tcp,
+/// The named volumes of a request that the engine does not have yet, so that creation makes them.
+async fn volumes_to_be_made(
+    engine: &Engine,
+    request: &ContainerCreateRequest,
+) -> Result<Vec<String>, ApiError> {
+    let mut fresh = Vec::new();
+    for mount in &request.mounts {
+        let Some(name) = mount.source.as_deref().filter(|name| !name.is_empty()) else {
+            continue;
         };
-        let request = ContainerCreateRequest {
-            ports: vec![port(None), port(Some(808)), port(Some(8080))],
-            ..ContainerCreateRequest::default()
-        };
-        let said = "listen tcp4 127.0.0.1:8080: bind: address already in use";
-        assert_eq!(port_named(said, &request), "ports[2].host_port");
-        assert_eq!(port_named("address already in use", &request), "ports");
+        if mount.kind != MountRequestKind::Volume {
+            continue;
+        }
+        let found = engine
+            .call(Deadline::Read, |docker| async move {
+                docker.inspect_volume(name).await
+            })
+            .await;
+        match found {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => fresh.push(name.to_owned()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(fresh)
+}
+
+/// Removes volumes that were made for a container that did not come to be; nothing has been written to them. One that another
+/// container has come to use meanwhile is kept: the engine refuses.
+async fn remove_volumes(engine: &Engine, names: &[String]) {
+    for name in names {
+        let removed = engine
+            .call(Deadline::Write, |docker| async move {
+                docker
+                    .remove_volume(name, None::<RemoveVolumeOptions>)
+                    .await
+            })
+            .await;
+        if let Err(error) = removed
+            && !error.is_not_found()
+        {
+            tracing::debug!(%error, name, "remove a volume that was made for a container");
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn check(request: &ContainerCreateRequest) -> Vec<FieldError> {
         errors.push(FieldError {
             field: field.to_owned(),
             message: message.to_owned(),
-        })
+        });
     };
     if request.image.is_empty() {
         wrong("image", "is needed");
@@ -180,7 +180,7 @@ fn check_mount(
             wrong("source", "must be an absolute path on the engine's machine");
         }
         (MountRequestKind::Tmpfs, Some(source)) if !source.is_empty() => {
-            wrong("source", "must be empty for a tmpfs")
+            wrong("source", "must be empty for a tmpfs");
         }
         _ => {}
     }
@@ -192,7 +192,7 @@ pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
         errors.push(FieldError {
             field: format!("limits.{field}"),
             message,
-        })
+        });
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if limits

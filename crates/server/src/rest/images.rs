@@ -167,9 +167,10 @@ fn unused(engine: &Engine, prune: ImagePrune) -> Vec<String> {
         .filter(|image| image.used_by.is_empty())
     {
         match prune {
-            ImagePrune::Dangling if image.tags.is_empty() => targets.push(image.id),
+            ImagePrune::Dangling | ImagePrune::Unused if image.tags.is_empty() => {
+                targets.push(image.id);
+            }
             // By tag, so that the engine itself keeps what gets used meanwhile.
-            ImagePrune::Unused if image.tags.is_empty() => targets.push(image.id),
             ImagePrune::Unused => targets.extend(image.tags),
             ImagePrune::Dangling => {}
         }

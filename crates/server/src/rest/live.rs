@@ -6,7 +6,7 @@ use api::{
     problem::{Problem, ProblemCode},
 };
 use axum::{
-    extract::{State, WebSocketUpgrade},
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::StatusCode,
     response::Response,
 };
@@ -14,7 +14,7 @@ use axum::{
 use super::Target;
 use crate::{
     auth::Session,
-    http::{ApiError, Caller},
+    http::{ApiError, Caller, request_id, with_request_id},
     live::{Backend, Feed, Greeting, LogTarget, MAX_FRAME, SubscribeError, serve},
     state::AppState,
 };
@@ -26,8 +26,11 @@ const PER_SESSION: usize = 20;
 pub(crate) async fn open(
     State(state): State<AppState>,
     caller: Caller,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
+    let upgrade = upgrade.map_err(|rejection| {
+        ApiError::malformed(rejection.body_text()).hint("open it as a WebSocket, version 13")
+    })?;
     let Some(place) = state.hub.sockets.enter(caller.0.id_hash, PER_SESSION) else {
         let detail = format!("one session has at most {PER_SESSION} live sockets");
         return Err(ApiError::new(
@@ -43,6 +46,7 @@ pub(crate) async fn open(
     };
     let (pulse, stop) = (state.hub.pulse.clone(), state.stop.clone());
     let owner = state.tasks.clone();
+    let id = request_id();
     Ok(upgrade
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
@@ -57,12 +61,12 @@ pub(crate) async fn open(
                 pulse,
                 stop,
             );
-            // The server waits for its sockets when it goes down.
+            // The server waits for its sockets when it goes down. Errors on the socket carry the id of its request.
             owner
-                .track_future(async move {
+                .track_future(with_request_id(id, async move {
                     work.await;
                     drop(place);
-                })
+                }))
                 .await;
         }))
 }

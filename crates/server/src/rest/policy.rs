@@ -9,10 +9,27 @@ use api::{
 };
 use axum::http::StatusCode;
 
-use crate::http::ApiError;
+use crate::http::{ApiError, Caller};
 
-/// Checks a create request against the caller's role.
-pub(super) fn may_create(role: Role, request: &ContainerCreateRequest) -> Result<(), ApiError> {
+/// Checks a create request against the caller's role. An administrator whose password was given long ago gives it again: an
+/// unlocked screen must not be root on the host.
+pub(super) fn may_create(
+    caller: &Caller,
+    request: &ContainerCreateRequest,
+) -> Result<(), ApiError> {
+    let refused = gives_power(request);
+    if caller.role() == Role::Admin && !refused.is_empty() && !caller.0.is_confirmed() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            ProblemCode::Reauthenticate,
+            "the request asks for power over the host, and your password was given more than ten minutes ago",
+        ));
+    }
+    decide(caller.role(), refused)
+}
+
+/// The fields of a request that give power over the host.
+fn gives_power(request: &ContainerCreateRequest) -> Vec<String> {
     let mut refused = Vec::new();
     if request.privileged {
         refused.push("privileged".to_owned());
@@ -39,7 +56,7 @@ pub(super) fn may_create(role: Role, request: &ContainerCreateRequest) -> Result
             refused.push(format!("mounts[{number}].kind"));
         }
     }
-    decide(role, refused)
+    refused
 }
 
 /// Checks a new volume against the caller's role: driver options can mount any path.
@@ -80,9 +97,13 @@ fn decide(role: Role, refused: Vec<String>) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use api::container::MountRequest;
+    use jiff::Timestamp;
 
     use super::*;
+    use crate::auth::Session;
 
     #[test]
     fn every_field_that_gives_power_is_refused_to_operators_and_given_to_administrators() {
@@ -90,7 +111,21 @@ mod tests {
             image: "x".into(),
             ..Default::default()
         };
-        assert!(may_create(Role::Operator, &plain).is_ok());
+        let caller = |role, minutes| {
+            Caller(Session {
+                id_hash: [0; 32],
+                user: "ana".into(),
+                role,
+                expires_at: Timestamp::now(),
+                confirmed_at: Timestamp::now() - Duration::from_mins(minutes),
+            })
+        };
+        let (operator, admin, absent) = (
+            caller(Role::Operator, 0),
+            caller(Role::Admin, 9),
+            caller(Role::Admin, 11),
+        );
+        assert!(may_create(&operator, &plain).is_ok() && may_create(&absent, &plain).is_ok());
         let with = |change: fn(&mut ContainerCreateRequest)| {
             let mut request = plain.clone();
             change(&mut request);
@@ -108,11 +143,18 @@ mod tests {
                     source: Some("/".into()),
                     target: "/h".into(),
                     ..Default::default()
-                }]
+                }];
             }),
         ] {
-            assert!(may_create(Role::Operator, &request).is_err());
-            assert!(may_create(Role::Admin, &request).is_ok());
+            assert_eq!(
+                may_create(&operator, &request).unwrap_err().code(),
+                ProblemCode::Forbidden
+            );
+            assert!(may_create(&admin, &request).is_ok());
+            assert_eq!(
+                may_create(&absent, &request).unwrap_err().code(),
+                ProblemCode::Reauthenticate
+            );
         }
         let volume = VolumeCreateRequest {
             name: None,
