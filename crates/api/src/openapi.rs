@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use utoipa::{
     ToSchema,
     openapi::{
@@ -39,6 +40,12 @@ pub fn schema_of<T: ToSchema>(schemas: &mut Schemas) -> Option<(RefOr<Schema>, R
     schemas.extend(found);
     Some((RefOr::Ref(Ref::from_schema_name(name)), T::schema()))
 }
+
+/// The document as an answer: an OpenAPI 3.1 object.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub struct ApiDocument(pub serde_json::Value);
 
 /// Returns the document of the whole API, in OpenAPI 3.1.
 pub fn document() -> OpenApi {
@@ -183,6 +190,8 @@ pub fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     #[test]
@@ -191,7 +200,19 @@ mod tests {
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             committed == document_json().unwrap(),
-            "docs/openapi.json is not current: run `cargo xtask openapi`"
+            "docs/openapi.json is not current: run `make openapi`"
+        );
+    }
+
+    #[test]
+    fn the_types_of_the_page_are_made_from_the_committed_document() {
+        let read = |path: &str| {
+            std::fs::read_to_string(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let digest = hex::encode(Sha256::digest(read("docs/openapi.json").as_bytes()));
+        assert!(
+            read("web/src/api/schema.gen.ts").contains(&format!("sha256:{digest}")),
+            "web/src/api/schema.gen.ts is not current: run `make openapi`"
         );
     }
 

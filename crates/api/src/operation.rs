@@ -22,7 +22,7 @@ use crate::{
     live::Items,
     log::{LogDownloadQuery, LogPage, LogQuery},
     network::NetworkSummary,
-    openapi::{SchemaOf, schema_of},
+    openapi::{ApiDocument, SchemaOf, schema_of},
     preview::Preview,
     revision::Written,
     stats::{HistoryQuery, StatsHistory},
@@ -159,6 +159,7 @@ operations! {
         Logout Post "/auth/logout" Public ((), ()) Nothing (), "Signs out.";
     }
     "system" {
+        ApiDocument Get "/openapi.json" Read ((), ()) Ok ApiDocument, "Returns this document.";
         Capabilities Get "/capabilities" Read ((), ()) Ok Capabilities, "Tells what works here, what does not, why, and what would make it work.";
         EngineList Get "/engines" Read ((), ()) Ok Items<EngineInfo>, "Lists the engines with their state.";
         EngineGet Get "/engines/{engine}" Read ((), ()) Ok EngineInfo, "Tells about one engine.";

@@ -62,6 +62,7 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::Login => to(filter, auth::log_in),
         OperationId::Confirm => to(filter, auth::confirm),
         OperationId::Logout => to(filter, auth::log_out),
+        OperationId::ApiDocument => to(filter, system::document),
         OperationId::Capabilities => to(filter, system::capabilities),
         OperationId::EngineList => to(filter, system::engines),
         OperationId::EngineGet => to(filter, system::engine),

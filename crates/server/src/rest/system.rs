@@ -5,6 +5,7 @@ use api::{
     engine::{DiskUsage, EngineEvent, EngineInfo},
     id::EngineName,
     live::Items,
+    openapi::{ApiDocument, document as document_of_all},
 };
 use axum::{Json, extract::State};
 use bollard::query_parameters::{DataUsageOptions, ListContainersOptionsBuilder};
@@ -17,6 +18,12 @@ use crate::{
     mirror::positive,
     state::AppState,
 };
+
+/// `GET /openapi.json`
+pub(crate) async fn document() -> Result<Json<ApiDocument>, ApiError> {
+    let document = serde_json::to_value(document_of_all()).map_err(ApiError::internal)?;
+    Ok(Json(ApiDocument(document)))
+}
 
 /// `GET /capabilities`
 pub(crate) async fn capabilities(State(state): State<AppState>) -> Json<Capabilities> {
