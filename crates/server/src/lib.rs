@@ -37,3 +37,4 @@ pub mod state;
 
 pub use config::ServerConfig;
 pub use server::Server;
+pub use state::AppState;

@@ -336,7 +336,12 @@ impl<'a> Keeper<'a> {
 
 async fn ping_once(engine: &Engine, docker: &Docker) -> Result<(), CallError> {
     match timeout(PING_LIMIT, docker.ping()).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(answer)) if answer.trim() == "OK" => Ok(()),
+        // Something else has taken its place.
+        Ok(Ok(_)) => Err(CallError::Garbled {
+            engine: engine.name.clone(),
+            what: "its answer to a ping is not OK".to_owned(),
+        }),
         Ok(Err(error)) => Err(super::call::name(&engine.name, error)),
         Err(_elapsed) => Err(CallError::Timeout {
             engine: engine.name.clone(),

@@ -1,0 +1,13 @@
+//! The server over HTTP, from outside: first start and sign-in, where requests may come from, who may do what, bad input, and
+//! engines that are down, slow or garbled. The engine is one of our own that answers what a test needs and keeps what it was
+//! asked, so that "nothing was sent" can be seen; real engines are in `kernel_live.rs`.
+
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+mod doors;
+mod faults;
+mod first_start;
+mod input;
+mod roles;
+mod scripted;
+mod site;
