@@ -9,6 +9,7 @@ pub mod fd;
 pub mod keyring;
 pub mod memory;
 pub mod mount;
+pub mod mountns;
 pub mod namespace;
 pub mod netns;
 pub mod process;

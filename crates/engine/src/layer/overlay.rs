@@ -28,6 +28,15 @@ pub(super) const MAX_LOWER: usize = 500;
 /// The longest string that fsconfig(2) takes, in bytes.
 const MAX_STRING: usize = 255;
 
+/// What keeps an upper directory plain, so that it is a layer by itself when it is committed: whole files instead of
+/// metadata that points below, and renamed directories copied instead of redirected. `index` would tie it to one set of
+/// layers, and refuse a second look at it. Kernels may be built with any of them on.
+const PLAIN: [(&str, &str); 3] = [
+    ("redirect_dir", "off"),
+    ("metacopy", "off"),
+    ("index", "off"),
+];
+
 /// The directories of one overlay mount.
 #[derive(Clone, Debug)]
 pub(super) struct Overlay {
@@ -50,6 +59,13 @@ impl Overlay {
             .map_err(LayerError::io("open file system", "overlay"))?;
         fsconfig_set_string(&context, "source", "overlay")
             .map_err(LayerError::io("configure", "overlay"))?;
+        for (option, value) in PLAIN {
+            match fsconfig_set_string(&context, option, value) {
+                // A kernel that does not know the option does not do what it forbids.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(errno) => return Err(LayerError::io("configure", "overlay")(errno)),
+            }
+        }
         // Descriptors given by number must live until the file system is made.
         let mut held = Vec::new();
         for lower in &self.lower {

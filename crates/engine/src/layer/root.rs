@@ -16,23 +16,33 @@ use super::error::LayerError;
 /// Longest path, in bytes, as the kernel has it.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// The root of a tree that is built from an archive. All paths given to it are resolved beneath it by the kernel.
+/// The root of a tree that a stranger has shaped. All paths given to it are resolved beneath it by the kernel.
 #[derive(Debug)]
-pub(super) struct RootFd(OwnedFd);
+pub(crate) struct RootFd(OwnedFd);
 
 impl RootFd {
+    /// The tree below an open directory.
+    pub(crate) fn new(directory: OwnedFd) -> Self {
+        Self(directory)
+    }
+
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(fs::open(path, flags, Mode::empty())?))
     }
 
     /// Opens a directory. Links are followed as a process with this root would follow them.
-    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+    pub(crate) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         self.open_in_root(
             path,
             OFlags::PATH | OFlags::DIRECTORY,
             ResolveFlags::IN_ROOT,
         )
+    }
+
+    /// Opens what is at a path, following all links; a link at its end is opened itself with `NOFOLLOW`.
+    pub(crate) fn open_path(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.open_in_root(path, OFlags::PATH | flags, ResolveFlags::IN_ROOT)
     }
 
     fn open_in_root(
@@ -58,7 +68,7 @@ impl RootFd {
     }
 
     /// Opens a directory, making what is missing on the way with mode 0755.
-    pub(super) fn make_directories(&self, path: &[u8]) -> Result<OwnedFd, LayerError> {
+    pub(crate) fn make_directories(&self, path: &[u8]) -> Result<OwnedFd, LayerError> {
         let name = || String::from_utf8_lossy(path).into_owned();
         match self.directory(path) {
             Ok(directory) => return Ok(directory),

@@ -4,20 +4,25 @@
 //! overlayfs does not work and the layers are copied.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    fs, io,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fs,
+    io::{self, Write},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::{fs::CWD, io::Errno, mount::OpenTreeFlags};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    changes::{self, Change},
+    changes::{self, Change, ChangeKind},
     copy,
     error::LayerError,
     overlay::{self, Overlay},
+    pack::{Form, Packer},
     remove::remove_tree,
+    root::{RootFd, split},
     store::LayerStore,
 };
 use crate::{
@@ -47,6 +52,15 @@ impl Driver {
             Self::Copy => "vfs",
         }
     }
+}
+
+/// What a root file system is made visible for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// What is there is looked at.
+    Read,
+    /// It is changed.
+    Write,
 }
 
 /// The content of `snapshot.json`.
@@ -161,16 +175,12 @@ impl Snapshots {
 
     /// The container's `/` has the owner and mode that the image gives it, not those of a fresh directory.
     fn copy_root_metadata(&self, record: &SnapshotRecord, upper: &Path) -> Result<(), LayerError> {
-        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+        use std::os::unix::fs::PermissionsExt as _;
         let Some(top) = record.layers.last() else {
             return fs::set_permissions(upper, fs::Permissions::from_mode(0o755))
                 .map_err(LayerError::path("chmod", upper));
         };
-        let top = self.layers.diff_dir(top);
-        let meta = fs::metadata(&top).map_err(LayerError::path("stat", &top))?;
-        chown(upper, Some(meta.uid()), Some(meta.gid()))
-            .map_err(LayerError::path("chown", upper))?;
-        fs::set_permissions(upper, meta.permissions()).map_err(LayerError::path("chmod", upper))
+        copy_metadata(&self.layers.diff_dir(top), upper)
     }
 
     /// Shows the root file system at `target`, made if missing. The caller unmounts it.
@@ -185,34 +195,89 @@ impl Snapshots {
             }
             _ => {}
         }
-        let dir = self.dir.join(container_id);
         match record.driver {
-            Driver::Overlay => {
-                // A layer that stands twice in an image is hidden by its upper self, and the kernel refuses it.
-                let mut seen = HashSet::new();
-                let mut lower: Vec<PathBuf> = record
-                    .layers
-                    .iter()
-                    .rev()
-                    .filter(|layer| seen.insert(*layer))
-                    .map(|layer| self.layers.diff_dir(layer))
-                    .collect();
-                if lower.is_empty() {
-                    // An image without layers: overlayfs wants one.
-                    let empty = dir.join("empty");
-                    fs::create_dir_all(&empty).map_err(LayerError::path("create", &empty))?;
-                    lower.push(empty);
-                }
-                let overlay = Overlay {
-                    lower,
-                    upper: dir.join("upper"),
-                    work: dir.join("work"),
-                };
-                overlay.mount(target)
+            Driver::Overlay => self.overlay(container_id, &record)?.mount(target),
+            Driver::Copy => {
+                rustix::mount::mount_bind(self.dir.join(container_id).join("rootfs"), target)
+                    .map_err(LayerError::path("bind mount on", target))
             }
-            Driver::Copy => rustix::mount::mount_bind(dir.join("rootfs"), target)
-                .map_err(LayerError::path("bind mount on", target)),
         }
+    }
+
+    /// The directories that a container's root file system is made of.
+    fn overlay(&self, container_id: &str, record: &SnapshotRecord) -> Result<Overlay, LayerError> {
+        let dir = self.dir.join(container_id);
+        // A layer that stands twice in an image is hidden by its upper self, and the kernel refuses it.
+        let mut seen = HashSet::new();
+        let mut lower: Vec<PathBuf> = record
+            .layers
+            .iter()
+            .rev()
+            .filter(|layer| seen.insert(*layer))
+            .map(|layer| self.layers.diff_dir(layer))
+            .collect();
+        if lower.is_empty() {
+            // An image without layers: overlayfs wants one.
+            let empty = dir.join("empty");
+            fs::create_dir_all(&empty).map_err(LayerError::path("create", &empty))?;
+            lower.push(empty);
+        }
+        Ok(Overlay {
+            lower,
+            upper: dir.join("upper"),
+            work: dir.join("work"),
+        })
+    }
+
+    /// Makes the root file system of a container that does not run, not visible anywhere yet. To be read, it may be made
+    /// any number of times, also while the container starts: what is written to it goes to the empty directory `scratch`
+    /// and is lost. To be written to, it must not be made while the container may start.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such snapshot, `Io` when the kernel refuses.
+    pub(crate) fn view(
+        &self,
+        container_id: &str,
+        access: Access,
+        scratch: &Path,
+    ) -> Result<OwnedFd, LayerError> {
+        let record = self.record(container_id)?;
+        if record.driver == Driver::Copy {
+            let rootfs = self.dir.join(container_id).join("rootfs");
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            return rustix::mount::open_tree(CWD, &rootfs, flags)
+                .map_err(LayerError::path("clone mount of", rootfs));
+        }
+        let mut overlay = self.overlay(container_id, &record)?;
+        if access == Access::Read {
+            let own = std::mem::replace(&mut overlay.upper, scratch.join("upper"));
+            overlay.work = scratch.join("work");
+            for path in [&overlay.upper, &overlay.work] {
+                fs::create_dir(path).map_err(LayerError::path("create", path))?;
+            }
+            copy_metadata(&own, &overlay.upper)?;
+            overlay.lower.insert(0, own);
+        }
+        overlay.create()
+    }
+
+    /// Writes what a container has changed as a layer. Reproducible: the same changes make the same bytes.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such snapshot, `Io`.
+    pub(crate) fn pack_changes<W: Write>(
+        &self,
+        container_id: &str,
+        writer: W,
+    ) -> Result<W, LayerError> {
+        let upper = self.upper_dir(container_id)?;
+        let top = RootFd::open(&upper).map_err(LayerError::path("open", &upper))?;
+        let mut packer = Packer::new(writer, Form::Layer, HashSet::new());
+        match self.record(container_id)?.driver {
+            Driver::Overlay => packer.add_content(&top, b"")?,
+            Driver::Copy => pack_listed(&mut packer, &top, &self.changes(container_id)?)?,
+        }
+        packer.finish()
     }
 
     /// Unmounts the root file system at `target`, busy or not; fine when it is not mounted.
@@ -314,6 +379,54 @@ impl Snapshots {
         }
         Ok(self.dir.join(container_id))
     }
+}
+
+/// Gives the directory `to` the owner, mode and times of `from`.
+fn copy_metadata(from: &Path, to: &Path) -> Result<(), LayerError> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let meta = fs::metadata(from).map_err(LayerError::path("stat", from))?;
+    chown(to, Some(meta.uid()), Some(meta.gid())).map_err(LayerError::path("chown", to))?;
+    fs::set_permissions(to, meta.permissions()).map_err(LayerError::path("chmod", to))?;
+    let modified = meta.modified().map_err(LayerError::path("stat", from))?;
+    fs::File::open(to)
+        .and_then(|directory| directory.set_modified(modified))
+        .map_err(LayerError::path("set times of", to))
+}
+
+/// Adds the changes of a full copy. Directories on the way are added too: they would else get a mode of nobody's choice.
+fn pack_listed<W: Write>(
+    packer: &mut Packer<W>,
+    top: &RootFd,
+    changes: &[Change],
+) -> Result<(), LayerError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut listed: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+    for change in changes {
+        let path = change.path.as_os_str().as_bytes();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        for (index, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            listed.entry(path[..index].to_vec()).or_insert(false);
+        }
+        listed.insert(path.to_vec(), change.kind == ChangeKind::Deleted);
+    }
+    for (path, deleted) in listed {
+        if deleted {
+            packer.add_whiteout(&path)?;
+        } else {
+            let (parent, name) = split(&path);
+            match top.directory(parent) {
+                Ok(parent) => packer.add_one(&parent, name, &path)?,
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => return Err(LayerError::path("open", &path_of(&path))(errno)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
 #[cfg(test)]

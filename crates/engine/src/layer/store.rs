@@ -21,7 +21,7 @@ use super::{
     error::LayerError,
     remove::remove_tree,
     root::RootFd,
-    unpack::{Limits, decompressed, unpack},
+    unpack::{Form, Limits, decompressed, unpack},
 };
 use crate::{
     image::{Digest, Hasher},
@@ -165,7 +165,7 @@ impl LayerStore {
             inner: stream,
             hasher: Hasher::for_digest(expected),
         };
-        let (mut rest, size_bytes) = unpack(hashing, &root, self.limits)?;
+        let (mut rest, size_bytes) = unpack(hashing, &root, self.limits, &Form::Layer)?;
         // The diff id covers the archive to its last byte, behind the end mark as well.
         io::copy(&mut rest, &mut io::sink()).map_err(super::tar::TarError::Read)?;
         let found = rest.hasher.finish();

@@ -10,9 +10,11 @@ use std::io::{self, Read};
 
 mod header;
 mod pax;
+mod write;
 
 use header::{BLOCK, Header};
 pub(crate) use pax::PaxRecords;
+pub(crate) use write::{Member, TarWriter};
 
 /// Most bytes of one extended header or long name; the same bound as Go's reader.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! Unpacks a layer's archive beneath one directory, in the form overlayfs reads.
+//! Unpacks archives beneath one directory: a layer's in the form overlayfs reads, or files over what is there.
 //!
 //! The archive is hostile until proven otherwise: every parent is opened by the kernel beneath the root, files are made
 //! with `O_EXCL` and changed through their descriptor, device nodes are left out (a container's `/dev` is its own tmpfs),
@@ -17,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
+    fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags},
     io::Errno,
 };
 
@@ -47,6 +47,26 @@ pub(super) struct Limits {
     pub(super) file_bytes: u64,
     /// Room left on the file system, in bytes.
     pub(super) reserve_bytes: u64,
+}
+
+/// What an archive is unpacked as.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    /// A layer, into an empty root. Whiteouts become overlayfs' own marks.
+    Layer,
+    /// Files, into a root that is somebody's.
+    Files(Placement),
+}
+
+/// Where and how files are put over what is there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Placement {
+    /// The directory, below the root and clean; it exists.
+    pub(crate) directory: Vec<u8>,
+    /// Refuse to put a file in the place of a directory, or a directory in the place of a file.
+    pub(crate) keep_kinds: bool,
+    /// Whose everything is, whatever the archive says.
+    pub(crate) owner: Option<(u32, u32)>,
 }
 
 impl Default for Limits {
@@ -91,14 +111,16 @@ pub(crate) fn decompressed<'a, R: Read + Send + 'a>(
     Ok(Box::new(stream))
 }
 
-/// Unpacks the archive `reader` into `root`, which is empty. Returns the reader and the bytes of all files.
+/// Unpacks the archive `reader` into `root`. Returns the reader and the bytes of all files.
 pub(super) fn unpack<R: Read>(
     reader: R,
     root: &RootFd,
     limits: Limits,
+    form: &Form,
 ) -> Result<(R, u64), LayerError> {
     let mut unpacker = Unpacker {
         root,
+        form,
         limits,
         parent: None,
         directory_times: Vec::new(),
@@ -113,7 +135,7 @@ pub(super) fn unpack<R: Read>(
         entries += 1;
         if entries > limits.entries {
             return Err(LayerError::Invalid(format!(
-                "layer has more than {} entries",
+                "archive has more than {} entries",
                 limits.entries
             )));
         }
@@ -123,8 +145,22 @@ pub(super) fn unpack<R: Read>(
     Ok((archive.into_inner(), unpacker.written_bytes))
 }
 
+/// Unpacks the archive `stream`, which may be compressed, over what is below `root`.
+pub(crate) fn unpack_files(
+    stream: impl Read + Send,
+    root: &RootFd,
+    placement: Placement,
+) -> Result<(), LayerError> {
+    let stream = decompressed(stream).map_err(super::tar::TarError::Read)?;
+    let (mut rest, _bytes) = unpack(stream, root, Limits::default(), &Form::Files(placement))?;
+    // A client that still sends padding must not find the door shut.
+    io::copy(&mut rest, &mut io::sink()).map_err(super::tar::TarError::Read)?;
+    Ok(())
+}
+
 struct Unpacker<'r> {
     root: &'r RootFd,
+    form: &'r Form,
     limits: Limits,
     /// The directory of the entry before: most entries are its neighbours.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -140,17 +176,17 @@ impl Unpacker<'_> {
     fn entry<R: Read>(
         &mut self,
         archive: &mut TarReader<R>,
-        entry: Entry,
+        mut entry: Entry,
     ) -> Result<(), LayerError> {
-        let path = clean(&entry.path)?;
+        let mut path = clean(&entry.path)?;
         if path.is_empty() {
-            if entry.kind != Kind::Directory {
-                return Err(LayerError::Invalid(
-                    "the archive's root is no directory".into(),
-                ));
+            return self.root_entry(&entry);
+        }
+        if let Form::Files(placement) = self.form {
+            path = placement.place(&path);
+            if let Some((uid, gid)) = placement.owner {
+                (entry.uid, entry.gid) = (uid, gid);
             }
-            let root = open_directory(self.root, b".").map_err(LayerError::io("open", "/"))?;
-            return self.directory_metadata(&root, &path, &entry);
         }
         let (parent_path, name) = split(&path);
         let shown = String::from_utf8_lossy(&path).into_owned();
@@ -159,7 +195,8 @@ impl Unpacker<'_> {
             return Ok(());
         }
         let parent = self.parent(parent_path)?;
-        if name.starts_with(WHITEOUT_PREFIX) {
+        let layer = matches!(self.form, Form::Layer);
+        if layer && name.starts_with(WHITEOUT_PREFIX) {
             let done = self.whiteout(&parent, parent_path, name, &shown);
             self.parent = Some((parent_path.to_vec(), parent));
             return done;
@@ -169,7 +206,8 @@ impl Unpacker<'_> {
             entry.kind == Kind::Directory && file_type(stat) == FileType::Directory
         });
         if let Some(existing) = existing.filter(|_| !merge) {
-            if is_whiteout(&existing) {
+            self.check_kinds(&entry, &existing, &shown)?;
+            if layer && is_whiteout(&existing) {
                 self.whited_out.insert(path.clone());
             }
             remove_tree_at(&parent, name).map_err(LayerError::io("replace", &shown))?;
@@ -204,6 +242,43 @@ impl Unpacker<'_> {
         }
         self.parent = Some((parent_path.to_vec(), parent));
         Ok(())
+    }
+
+    /// The archive's entry for its own root, which is the layer's root, or a directory that has its attributes already.
+    fn root_entry(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        if entry.kind != Kind::Directory {
+            return Err(LayerError::Invalid(
+                "the archive's root is no directory".into(),
+            ));
+        }
+        if matches!(self.form, Form::Files(_)) {
+            return Ok(());
+        }
+        let root = open_directory(self.root, b".").map_err(LayerError::io("open", "/"))?;
+        self.directory_metadata(&root, b"", entry)
+    }
+
+    /// Refuses what [`Placement::keep_kinds`] forbids.
+    fn check_kinds(&self, entry: &Entry, existing: &Stat, shown: &str) -> Result<(), LayerError> {
+        let Form::Files(Placement {
+            keep_kinds: true, ..
+        }) = self.form
+        else {
+            return Ok(());
+        };
+        let name = String::from_utf8_lossy(&entry.path);
+        let refuse = |there, new| {
+            Err(LayerError::Invalid(format!(
+                "cannot overwrite {there} \"/{shown}\" with {new} {name:?}"
+            )))
+        };
+        if file_type(existing) == FileType::Directory {
+            refuse("directory", "non-directory")
+        } else if entry.kind == Kind::Directory {
+            refuse("non-directory", "directory")
+        } else {
+            Ok(())
+        }
     }
 
     /// The directory of an entry: kept from the entry before when that was its neighbour, which cannot have replaced it.
@@ -353,7 +428,7 @@ impl Unpacker<'_> {
             let space = fs::fstatvfs(self.root).map_err(LayerError::io("statvfs", "layers"))?;
             let free = space.f_bavail.saturating_mul(space.f_frsize);
             if free < self.limits.reserve_bytes.saturating_add(bytes) {
-                return Err(LayerError::NoSpace("unpack layer".into()));
+                return Err(LayerError::NoSpace("unpack archive".into()));
             }
             let next = SPACE_CHECK_BYTES.min(free - self.limits.reserve_bytes);
             self.next_check_bytes = self.written_bytes + next;
@@ -368,7 +443,12 @@ impl Unpacker<'_> {
         shown: &str,
         entry: &Entry,
     ) -> Result<(), LayerError> {
-        let target = clean(&entry.link)?;
+        let mut target = clean(&entry.link)?;
+        if let Form::Files(placement) = self.form
+            && !target.is_empty()
+        {
+            target = placement.place(&target);
+        }
         let (target_parent, target_name) = split(&target);
         if target_name.is_empty() {
             return Err(LayerError::Invalid(format!(
@@ -377,7 +457,7 @@ impl Unpacker<'_> {
         }
         let missing = || {
             LayerError::Invalid(format!(
-                "hard link {shown:?} to {:?}, which is not in the layer",
+                "hard link {shown:?} to {:?}, which is not there",
                 String::from_utf8_lossy(&target)
             ))
         };
@@ -388,7 +468,9 @@ impl Unpacker<'_> {
         };
         match stat(&directory, target_name).map_err(LayerError::io("stat", shown))? {
             None => return Err(missing()),
-            Some(there) if is_whiteout(&there) => return Err(missing()),
+            Some(there) if matches!(self.form, Form::Layer) && is_whiteout(&there) => {
+                return Err(missing());
+            }
             Some(_) => {}
         }
         fs::linkat(&directory, target_name, parent, name, AtFlags::empty())
@@ -434,6 +516,17 @@ impl Unpacker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Placement {
+    /// A path of the archive as one below the root.
+    fn place(&self, path: &[u8]) -> Vec<u8> {
+        if self.directory.is_empty() {
+            path.to_vec()
+        } else {
+            [self.directory.as_slice(), b"/", path].concat()
+        }
     }
 }
 

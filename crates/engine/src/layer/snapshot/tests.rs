@@ -186,3 +186,88 @@ fn kernel_a_mount_is_quick() {
     assert!(each < std::time::Duration::from_millis(50), "{each:?}");
     println!("mount and unmount: {each:?}");
 }
+
+#[test]
+fn kernel_changes_of_both_drivers_are_a_layer_that_makes_the_same_tree() {
+    let fixture = fixture();
+    for driver in [Driver::Overlay, Driver::Copy] {
+        let snapshots = open(&fixture, driver);
+        snapshots.prepare("c1", &fixture.image).unwrap();
+        let root = fixture.dir.path().join("root");
+        snapshots.mount("c1", &root).unwrap();
+        fs::set_permissions(root.join("etc"), fs::Permissions::from_mode(0o1777)).unwrap();
+        fs::remove_file(root.join("etc/b")).unwrap();
+        fs::create_dir(root.join("new")).unwrap();
+        fs::write(root.join("new/file"), b"123").unwrap();
+        fs::rename(root.join("new"), root.join("newer")).unwrap();
+        for name in ["newer/file", "newer", "etc"] {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(7);
+            fs::File::open(root.join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        }
+        snapshots.unmount(&root).unwrap();
+        let archive = snapshots.pack_changes("c1", Vec::new()).unwrap();
+        assert!(archive == snapshots.pack_changes("c1", Vec::new()).unwrap());
+
+        let (diff_id, _pins) = fixture.layers.add(archive.as_slice(), None).unwrap();
+        let mut committed = fixture.image.clone();
+        committed.layers.push(diff_id);
+        snapshots.prepare("c2", &committed).unwrap();
+        snapshots.mount("c2", &root).unwrap();
+        assert_eq!(fs::read(root.join("newer/file")).unwrap(), b"123");
+        assert!(!root.join("etc/b").exists() && !root.join("new").exists());
+        assert_eq!(fs::read(root.join("etc/a")).unwrap(), b"22");
+        assert_eq!(
+            root.join("etc").metadata().unwrap().permissions().mode() & 0o7777,
+            0o1777
+        );
+        snapshots.unmount(&root).unwrap();
+        snapshots.remove("c1").unwrap();
+        snapshots.remove("c2").unwrap();
+    }
+}
+
+#[test]
+fn kernel_a_view_to_read_changes_nothing() {
+    use std::io::{Read as _, Write as _};
+    let read = |root: &OwnedFd, name: &str| {
+        let file = rustix::fs::openat(
+            root,
+            name,
+            rustix::fs::OFlags::RDONLY,
+            rustix::fs::Mode::empty(),
+        );
+        let mut text = String::new();
+        fs::File::from(file?).read_to_string(&mut text).unwrap();
+        Ok::<_, Errno>(text)
+    };
+    let write = |root: &OwnedFd, name: &str| {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE;
+        let file = rustix::fs::openat(root, name, flags, rustix::fs::Mode::from(0o600)).unwrap();
+        fs::File::from(file).write_all(b"written").unwrap();
+    };
+    let fixture = fixture();
+    let snapshots = open(&fixture, Driver::Overlay);
+    snapshots.prepare("c1", &fixture.image).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let view = |access, name: &str| {
+        let scratch = scratch.path().join(name);
+        fs::create_dir(&scratch).unwrap();
+        snapshots.view("c1", access, &scratch).unwrap()
+    };
+    let to_write = view(Access::Write, "w");
+    write(&to_write, "kept");
+    drop(to_write);
+    let to_read = view(Access::Read, "r");
+    assert_eq!(read(&to_read, "etc/a").unwrap(), "22");
+    assert_eq!(read(&to_read, "kept").unwrap(), "written");
+    assert!(read(&to_read, "gone").is_err());
+    assert_eq!(rustix::fs::fstat(&to_read).unwrap().st_mode & 0o7777, 0o755);
+    write(&to_read, "lost");
+    assert_eq!(snapshots.changes("c1").unwrap().len(), 1);
+    // Two at a time, and beside the one that runs.
+    let second = view(Access::Read, "s");
+    assert!(read(&second, "lost").is_err());
+}

@@ -51,7 +51,7 @@ impl Archive {
     fn unpack(&self, root: &Path) -> Result<u64, LayerError> {
         std::fs::create_dir_all(root).unwrap();
         let fd = RootFd::open(root).unwrap();
-        unpack(self.0.as_slice(), &fd, Limits::default()).map(|(_rest, bytes)| bytes)
+        unpack(self.0.as_slice(), &fd, Limits::default(), &Form::Layer).map(|(_rest, bytes)| bytes)
     }
 }
 
@@ -146,7 +146,7 @@ fn kernel_hard_links_lead_to_the_layer_only() {
         .hard_link("l", "up/no-such")
         .unpack(&root)
         .unwrap_err();
-    assert!(error.to_string().contains("not in the layer"), "{error}");
+    assert!(error.to_string().contains("not there"), "{error}");
     assert_eq!(std::fs::metadata(outside).unwrap().nlink(), 1);
 }
 
@@ -298,14 +298,14 @@ fn kernel_limits_hold() {
         .directory("b")
         .directory("c");
     assert!(
-        unpack(many.0.as_slice(), &fd, limits)
+        unpack(many.0.as_slice(), &fd, limits, &Form::Layer)
             .unwrap_err()
             .to_string()
             .contains("entries")
     );
     let large = Archive::default().file("large", &[0; 11]);
     assert!(
-        unpack(large.0.as_slice(), &fd, limits)
+        unpack(large.0.as_slice(), &fd, limits, &Form::Layer)
             .unwrap_err()
             .to_string()
             .contains("larger")
@@ -316,7 +316,7 @@ fn kernel_limits_hold() {
     };
     let small = Archive::default().file("small", b"x");
     assert!(matches!(
-        unpack(small.0.as_slice(), &fd, full),
+        unpack(small.0.as_slice(), &fd, full, &Form::Layer),
         Err(LayerError::NoSpace(_))
     ));
 }
@@ -393,4 +393,162 @@ fn kernel_benign_archives_give_the_tree_that_gnu_tar_gives() {
         std::fs::remove_dir_all(theirs).unwrap();
         std::fs::remove_dir_all(ours).unwrap();
     }
+}
+
+/// Unpacks files into `directory` of `root`.
+fn place(archive: &Archive, root: &Path, placement: Placement) -> Result<(), LayerError> {
+    unpack_files(
+        archive.0.as_slice(),
+        &RootFd::open(root).unwrap(),
+        placement,
+    )
+}
+
+fn below(directory: &str) -> Placement {
+    Placement {
+        directory: directory.into(),
+        ..Placement::default()
+    }
+}
+
+#[test]
+fn kernel_files_go_over_what_is_there() {
+    let (dir, root) = scratch();
+    std::fs::create_dir_all(root.join("app/data")).unwrap();
+    std::fs::set_permissions(root.join("app"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(root.join("app/data/old"), "old").unwrap();
+    let archive = Archive::default()
+        .directory("./")
+        .directory("data/")
+        .file("data/new", b"new")
+        .file("data/.wh.old", b"")
+        .file("data/.wh..wh..opq", b"")
+        .hard_link("data/again", "data/new")
+        .symlink("data/up", "../../../outside");
+    place(&archive, &root, below("app")).unwrap();
+    // The directory itself keeps its mode; marks of layers are files like others here.
+    assert_eq!(
+        root.join("app").metadata().unwrap().permissions().mode() & 0o7777,
+        0o700
+    );
+    let inside = |name: &str| root.join("app/data").join(name);
+    for name in ["old", "new", "again", ".wh.old", ".wh..wh..opq"] {
+        assert!(inside(name).is_file(), "{name}");
+    }
+    assert_eq!(inside("new").metadata().unwrap().nlink(), 2);
+    assert!(xattr::get(inside(""), OPAQUE_XATTR).unwrap().is_none());
+    assert_eq!(
+        std::fs::read(dir.path().join("outside")).unwrap(),
+        b"untouched"
+    );
+    // Out of the directory is out, though it would still be in the root.
+    let error = place(&Archive::default().file("../x", b""), &root, below("app")).unwrap_err();
+    assert!(error.to_string().contains("leads out"), "{error}");
+    let archive = Archive::default().hard_link("l", "../../outside");
+    assert!(place(&archive, &root, below("app")).is_err());
+}
+
+#[test]
+fn kernel_a_file_takes_no_directorys_place_if_that_is_asked() {
+    let (_dir, root) = scratch();
+    std::fs::create_dir_all(root.join("tmp/dir/sub")).unwrap();
+    std::fs::write(root.join("tmp/file"), "").unwrap();
+    let careful = Placement {
+        keep_kinds: true,
+        ..below("tmp")
+    };
+    let error = place(
+        &Archive::default().file("dir", b"x"),
+        &root,
+        careful.clone(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"cannot overwrite directory "/tmp/dir" with non-directory "dir""#
+    );
+    let error = place(
+        &Archive::default().directory("file"),
+        &root,
+        careful.clone(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"cannot overwrite non-directory "/tmp/file" with directory "file""#
+    );
+    place(
+        &Archive::default().file("file", b"x").directory("dir"),
+        &root,
+        careful,
+    )
+    .unwrap();
+    assert!(root.join("tmp/dir/sub").exists());
+    let archive = Archive::default().file("dir", b"x").directory("file");
+    place(&archive, &root, below("tmp")).unwrap();
+    assert!(root.join("tmp/dir").is_file() && root.join("tmp/file").is_dir());
+}
+
+#[test]
+fn kernel_an_owner_can_be_given() {
+    let (_dir, root) = scratch();
+    std::fs::create_dir(&root).unwrap();
+    let placement = Placement {
+        owner: Some((12, 34)),
+        ..Placement::default()
+    };
+    let archive = Archive::default()
+        .directory("d")
+        .file("d/f", b"")
+        .symlink("d/l", "x");
+    place(&archive, &root, placement).unwrap();
+    for name in ["d", "d/f", "d/l"] {
+        let meta = root.join(name).symlink_metadata().unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (12, 34), "{name}");
+    }
+}
+
+#[test]
+fn kernel_files_never_leave_a_root_that_is_shuffled_meanwhile() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (dir, root) = scratch();
+    let host = dir.path().join("host");
+    std::fs::create_dir_all(host.join("sub")).unwrap();
+    std::fs::create_dir_all(root.join("app/real/sub")).unwrap();
+    let up = format!("../../../../../../../../..{}", host.display());
+    let up = Path::new(&up);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for (name, target) in [("app/link", host.as_path()), ("app/up", up)] {
+                    let (one, other) = (root.join("app/real"), root.join(name));
+                    // What the unpacker has put in its place is put aside.
+                    drop(std::os::unix::fs::symlink(target, &other));
+                    drop(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE));
+                }
+            }
+        });
+        let archive = Archive::default()
+            .directory("real")
+            .directory("real/sub")
+            .file("real/sub/file", b"x")
+            .file("real/file", b"x")
+            .symlink("real/l", "x");
+        for _ in 0..2000 {
+            drop(place(&archive, &root, below("app")));
+            drop(place(
+                &Archive::default().file("sub/other", b"x"),
+                &root,
+                below("app/real"),
+            ));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let found: Vec<_> = std::fs::read_dir(&host)
+        .unwrap()
+        .map(|one| one.unwrap().file_name())
+        .collect();
+    assert_eq!(found, ["sub"]);
+    assert_eq!(std::fs::read_dir(host.join("sub")).unwrap().count(), 0);
 }
