@@ -1,6 +1,9 @@
 import { defineConfig } from "@playwright/test";
 
-// One worker: the tests share one server with two real engines, and one file goes through the product as a person would.
+const desktop = { viewport: { width: 1280, height: 800 } };
+const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+// One worker: the tests share one server with two real engines. `first-run` makes the account that all others sign in with.
 export default defineConfig({
   testDir: ".",
   testMatch: "*.e2e.ts",
@@ -18,6 +21,7 @@ export default defineConfig({
     ignoreHTTPSErrors: true,
     screenshot: "only-on-failure",
     trace: "retain-on-failure",
+    colorScheme: "dark",
     launchOptions: {
       executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
       args: [
@@ -31,4 +35,30 @@ export default defineConfig({
       ],
     },
   },
+  projects: [
+    { name: "first-run", testMatch: "first-run.e2e.ts", use: desktop },
+    {
+      name: "desktop",
+      testIgnore: ["first-run.e2e.ts", "screenshots.e2e.ts"],
+      dependencies: ["first-run"],
+      use: desktop,
+    },
+    {
+      name: "phone",
+      testIgnore: ["first-run.e2e.ts", "screenshots.e2e.ts"],
+      dependencies: ["first-run"],
+      use: phone,
+    },
+    // The pictures of README.md and docs/, made anew only on request: every machine draws its fonts a little differently.
+    ...(process.env["UPDATE_SCREENSHOTS"] === "1"
+      ? [
+          {
+            name: "screenshots",
+            testMatch: "screenshots.e2e.ts",
+            dependencies: ["first-run"],
+            use: { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1 },
+          },
+        ]
+      : []),
+  ],
 });

@@ -1,10 +1,15 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useSyncExternalStore } from 'react';
+import { useEffect, useRef, useSyncExternalStore } from 'react';
 
 import { containerList } from '@/live/stores.ts';
 
 import { containerQuery } from './queries.ts';
 import type { ContainerDetail, ContainerSummary } from './schema.gen.ts';
+
+/** What of the list makes facts old that were read before. */
+function versionOf({ state, name, started_at: started, finished_at: finished, health }: ContainerSummary): string {
+  return JSON.stringify([state, name, started, finished, health]);
+}
 
 /** Everything of one container: the facts by request, its state by the live list, which also refreshes the facts. */
 export function useContainer(
@@ -26,9 +31,16 @@ export function useContainer(
   const summary = listed ?? query.data?.summary;
   // A removed container leaves the list; the facts of it stay on the page until one leaves.
   const gone = ready && query.data !== undefined && listed === undefined;
-  const { state, name, started_at: started, finished_at: finished, health } = summary ?? {};
+  const version = listed && versionOf(listed);
+  const seen = useRef(version);
   useEffect(() => {
-    void client.invalidateQueries({ queryKey: containerQuery(engine, id).queryKey });
-  }, [client, engine, id, state, name, started, finished, health]);
+    const before = seen.current;
+    seen.current = version;
+    // A container that is being removed has no facts to read any more.
+    if (!version || listed?.state === 'removing') return;
+    const facts = client.getQueryData(containerQuery(engine, id).queryKey);
+    const known = facts ? versionOf(facts.summary) : (before ?? version);
+    if (known !== version) void client.invalidateQueries({ queryKey: containerQuery(engine, id).queryKey });
+  }, [client, engine, id, version, listed?.state]);
   return { detail: query.data, summary, error: query.error, gone, reload: () => void query.refetch() };
 }

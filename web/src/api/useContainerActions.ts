@@ -3,6 +3,7 @@ import { useMemo } from 'react';
 import { bareName } from '@/lib/format.ts';
 import { catalogue } from '@/lib/i18n.ts';
 import { engineName } from '@/ui/EngineMark.tsx';
+import { toast } from '@/ui/toasts.ts';
 
 import { api, unwrap } from './client.ts';
 import { confirmAct, confirmLoss } from './confirm.ts';
@@ -218,7 +219,7 @@ export function useContainerActions(): ContainerActions {
           remove([target], title, ({ refused }) => {
             const problem = refused[0]?.result.problem;
             if (problem) throw new Error(problem.detail);
-            void act(async () => undefined, { done: t('removed', { name: target.name }), invalidate: refresh(target) });
+            toast('ok', t('removed', { name: target.name }));
             onDone?.();
           });
         } else if (action === 'restart' || action === 'kill') {

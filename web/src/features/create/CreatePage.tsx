@@ -99,7 +99,7 @@ export function CreatePage(): ReactNode {
   const noEngine = connected.length === 0 && t('noEngine');
   return (
     <FormProvider {...form}>
-      <form noValidate onSubmit={(event) => void handleSubmit(submit(true))(event)}>
+      <form noValidate aria-label={t('title')} onSubmit={(event) => void handleSubmit(submit(true))(event)}>
         <PageHeader title={t('title')} />
         <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(0,24rem)]">
           <div className="flex min-w-0 flex-col gap-3">

@@ -1,6 +1,16 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown } from 'lucide-react';
-import { type ReactNode, type Ref, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState } from 'react';
+import {
+  type ReactNode,
+  type Ref,
+  type SyntheticEvent,
+  type UIEvent,
+  useEffect,
+  useImperativeHandle,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from 'react';
 
 import { Button } from '@/ui/Button.tsx';
 
@@ -10,6 +20,8 @@ import { t } from './messages.ts';
 
 const LINE_HEIGHT = 18;
 const NEAR_END = 24;
+/** A scroll so soon after a wheel, finger, key or drag is the reader's. */
+const HAND_MS = 400;
 
 export type LogViewHandle = { scrollTo: (index: number) => void };
 
@@ -37,6 +49,8 @@ export function LogView(props: LogViewProps): ReactNode {
   const [margin, setMargin] = useState(0);
   const shift = prepended - dropped;
   const lastShift = useRef(shift);
+  const lastTop = useRef(0);
+  const handAt = useRef(Number.NEGATIVE_INFINITY);
   const lastSeq = entries.at(-1)?.seq ?? -1;
   const [pausedAt, setPausedAt] = useState<number | null>(null);
 
@@ -65,14 +79,18 @@ export function LogView(props: LogViewProps): ReactNode {
     [virtualizer],
   );
 
-  const onScroll = (): void => {
-    const node = scroller.current;
-    if (!node) return;
-    const rest = node.scrollHeight - node.scrollTop - node.clientHeight;
-    if (rest <= NEAR_END && !follow) onFollow(true);
+  // Only the reader's own hand stops and resumes following: growth of the log, a filter that makes it shorter and a
+  // jump to a match scroll, too. A finger's scroll goes on after it has let go, so each event prolongs the hand's.
+  const onScroll = (event: UIEvent<HTMLDivElement>): void => {
+    const { scrollHeight, clientHeight, scrollTop } = event.currentTarget;
+    const down = scrollTop > lastTop.current;
+    lastTop.current = scrollTop;
+    if (follow || event.timeStamp - handAt.current > HAND_MS) return;
+    handAt.current = event.timeStamp;
+    if (down && scrollHeight - scrollTop - clientHeight <= NEAR_END) onFollow(true);
   };
-  // Only the reader's own hand stops following; growth of the log must not.
-  const onIntent = (up: boolean): void => {
+  const onHand = (event: SyntheticEvent, up: boolean): void => {
+    handAt.current = event.timeStamp;
     if (up && follow) onFollow(false);
   };
   const fresh = pausedAt === null ? 0 : lastSeq - pausedAt;
@@ -88,14 +106,15 @@ export function LogView(props: LogViewProps): ReactNode {
         aria-label={t('region')}
         tabIndex={0}
         onScroll={onScroll}
-        onWheel={(event) => onIntent(event.deltaY < 0)}
-        onTouchMove={() => {
-          const node = scroller.current;
-          onIntent(node !== null && node.scrollHeight - node.scrollTop - node.clientHeight > NEAR_END);
+        onWheel={(event) => onHand(event, event.deltaY < 0)}
+        onTouchMove={(event) => {
+          const { scrollHeight, clientHeight, scrollTop } = event.currentTarget;
+          onHand(event, scrollHeight - scrollTop - clientHeight > NEAR_END);
         }}
-        onPointerDown={(event) => onIntent(event.nativeEvent.offsetX > event.currentTarget.clientWidth)}
+        onPointerDown={(event) => onHand(event, event.nativeEvent.offsetX > event.currentTarget.clientWidth)}
+        onPointerMove={(event) => event.buttons > 0 && onHand(event, false)}
         onKeyDown={(event) => {
-          if (['ArrowUp', 'PageUp', 'Home'].includes(event.key)) onIntent(true);
+          onHand(event, ['ArrowUp', 'PageUp', 'Home'].includes(event.key));
           if (event.key === 'End') onFollow(true);
         }}
         className="mono h-full overflow-auto rounded-card border border-line bg-inset leading-[18px] -outline-offset-2 [overflow-anchor:none]"
