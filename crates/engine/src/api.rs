@@ -3,11 +3,13 @@
 mod containers;
 mod error;
 mod images;
+mod lines;
 mod logs;
 mod networks;
 mod peer;
 pub(crate) mod query;
 pub(crate) mod server;
+mod stats;
 mod swarm;
 mod system;
 mod version;
@@ -30,6 +32,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(system::routes())
         .merge(containers::routes())
         .merge(logs::routes())
+        .merge(stats::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

@@ -9,9 +9,12 @@
 //! | `user`, `capabilities`, `seccomp` | who its programs are and what they may do |
 //! | `health` | health checks |
 //! | `logs` | what it wrote |
+//! | `stats` | what it uses |
 
 mod capabilities;
 mod containers;
+#[cfg(test)]
+mod fixture;
 mod handle;
 mod health;
 mod logs;
@@ -20,6 +23,7 @@ mod paths;
 mod record;
 mod seccomp;
 mod shim;
+mod stats;
 mod user;
 
 pub(crate) use containers::Containers;

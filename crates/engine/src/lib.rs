@@ -21,6 +21,7 @@ mod engine;
 pub mod error;
 mod events;
 mod filters;
+mod host;
 mod id;
 mod image;
 mod layer;

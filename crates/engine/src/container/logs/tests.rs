@@ -1,22 +1,18 @@
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
     pin::pin,
 };
 
-use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigLogConfig};
+use bollard_stubs::models::{HostConfig, HostConfigLogConfig};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::*;
-use crate::container::{
-    handle::Places,
-    record::{ContainerRecord, StateRecord},
-};
+use crate::container::fixture;
 
 /// A line of the program's output.
 #[derive(Clone, Debug)]
@@ -95,26 +91,6 @@ fn put(bytes: &mut Vec<u8>, line: &Line, ends_line: bool, text: &[u8]) {
     bytes.extend_from_slice(format!("{time} {stream} {tag} ").as_bytes());
     bytes.extend_from_slice(text);
     bytes.push(b'\n');
-}
-
-fn container(dir: &Path) -> Arc<Container> {
-    let record = ContainerRecord {
-        id: "a".repeat(64),
-        name: "test".into(),
-        created_ns: 0,
-        image: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
-        config: ContainerConfig::default(),
-        host_config: HostConfig::default(),
-        endpoints: BTreeMap::new(),
-        mounts: Vec::new(),
-        state: StateRecord::created(),
-    };
-    let places = Places {
-        state_dir: dir.to_owned(),
-        bundle_dir: dir.to_owned(),
-        cgroup_path: "/test".into(),
-    };
-    Container::new(record, places)
 }
 
 fn both() -> LogRequest {
@@ -314,7 +290,7 @@ struct Running {
 impl Running {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let container = container(dir.path());
+        let container = fixture::container(dir.path(), HostConfig::default());
         container.set_phase(|phase| phase.running = true);
         let (watch, shutdown, tasks) = (
             LogWatch::open(),
@@ -456,17 +432,15 @@ async fn until_ends_following_when_its_time_comes() {
 #[tokio::test]
 async fn containers_without_a_log_say_so_in_dockers_words() {
     let dir = tempfile::tempdir().unwrap();
-    let mut record = (*container(dir.path()).record()).clone();
-    record.host_config.log_config = Some(HostConfigLogConfig {
-        typ: Some("none".into()),
-        config: None,
-    });
-    let places = Places {
-        state_dir: dir.path().into(),
-        bundle_dir: dir.path().into(),
-        cgroup_path: "/test".into(),
+    let host_config = HostConfig {
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".into()),
+            config: None,
+        }),
+        ..HostConfig::default()
     };
-    let refused = Container::new(record, places).logs(both(), &LogWatch::open());
+    let container = fixture::container(dir.path(), host_config);
+    let refused = container.logs(both(), &LogWatch::open());
     let error = refused.err().unwrap();
     assert!(matches!(error, EngineError::Unsupported(_)));
     assert_eq!(
