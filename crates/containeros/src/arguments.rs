@@ -8,7 +8,12 @@ use crate::settings::LogFormat;
 
 /// Runs and watches containers on Docker Engine and on Mini, its own engine, from one page.
 #[derive(Debug, Parser)]
-#[command(name = "containeros", version, propagate_version = true)]
+#[command(
+    name = "containeros",
+    version,
+    propagate_version = true,
+    args_override_self = true
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) options: Options,
@@ -149,6 +154,22 @@ mod tests {
             Arguments::try_parse_from(["containeros", "serve", "--state-dir", "/s", "--no-mini"])
                 .unwrap();
         assert_eq!(arguments.options.state_dir, Some("/s".into()));
+        // Of a setting said twice the last counts, so that a script's own can be overruled.
+        let twice = [
+            "containeros",
+            "serve",
+            "--docker",
+            "a",
+            "--docker",
+            "b",
+            "--allow-host",
+            "x",
+            "--allow-host",
+            "y",
+        ];
+        let options = Arguments::try_parse_from(twice).unwrap().options;
+        assert_eq!(options.docker.as_deref(), Some("b"));
+        assert_eq!(options.allow_host, ["x", "y"]);
         assert!(matches!(
             arguments.command,
             Command::Serve(ServeOptions { no_mini: true, .. })

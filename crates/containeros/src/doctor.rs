@@ -81,16 +81,40 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitC
 
 fn state_dir(settings: &Settings) -> Check {
     let directory = &settings.state_dir;
-    let name = "state directory";
-    match server::server::server_dir(directory) {
-        Ok(_) => check(name, Verdict::Ok, directory.display().to_string(), ""),
-        Err(error) => check(
-            name,
-            Verdict::Missing,
-            error.to_string(),
-            "run as root, or choose another with --state-dir",
-        ),
-    }
+    // Looking must change nothing, so it is not made here.
+    let existing = directory.ancestors().find(|path| path.exists());
+    let writable = existing.is_some_and(may_write);
+    let found = match existing {
+        Some(path) if path == directory => directory.display().to_string(),
+        _ => format!("{} (made at the first start)", directory.display()),
+    };
+    check(
+        "state directory",
+        if writable {
+            Verdict::Ok
+        } else {
+            Verdict::Missing
+        },
+        if writable {
+            found
+        } else {
+            format!("{} may not be written", directory.display())
+        },
+        "run as root, or choose another with --state-dir",
+    )
+}
+
+#[cfg(unix)]
+fn may_write(directory: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn may_write(directory: &Path) -> bool {
+    directory
+        .metadata()
+        .is_ok_and(|found| !found.permissions().readonly())
 }
 
 async fn docker(settings: &Settings) -> Check {

@@ -21,7 +21,11 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Standard error may be closed; there is nowhere else to say it.
-            drop(writeln!(std::io::stderr(), "containeros: {error:#}"));
+            drop(writeln!(
+                std::io::stderr(),
+                "containeros: {}",
+                chain(&error)
+            ));
             ExitCode::FAILURE
         }
     }
@@ -55,6 +59,17 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // A blocking call that hangs must not keep the process: containers and state do not depend on it.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     code
+}
+
+/// An error with its causes; one that a message holds already is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Messages go to standard error; what a person asked for goes to standard output.

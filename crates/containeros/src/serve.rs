@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
-use server::{Server, ServerConfig, config::MiniEndpoint};
+use server::{AppState, Server, ServerConfig, config::MiniEndpoint};
 use tokio_util::sync::CancellationToken;
 
 use crate::{arguments::ServeOptions, host, settings::Settings};
@@ -21,34 +21,43 @@ pub(crate) async fn serve(settings: &Settings, options: &ServeOptions) -> anyhow
         mini,
         starter_archive: settings.starter.clone(),
     };
-    let server = Server::open(config).await?;
-    announce(&server)?;
+    let server = Server::open(config)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}\nhint: {}", error.hint()))?;
+    let (state, url) = (server.state().clone(), server.url());
+    let fingerprint = server.fingerprint().map(str::to_owned);
     let serving = server.serve(stop.clone());
     let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        () = host::told_to_end() => tracing::info!("stopping; containers go on"),
-        () = serving.as_mut() => {}
-    }
+    let work = async {
+        announce(&state, &url, fingerprint).await?;
+        host::told_to_end().await;
+        tracing::info!("stopping; containers go on");
+        Ok(())
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        () = serving.as_mut() => Ok(()),
+    };
     stop.cancel();
     serving.await;
     if let Some(hosted) = hosted {
         hosted.await;
     }
-    Ok(())
+    ended
 }
 
-/// The one line that a person needs, on standard output.
-fn announce(server: &Server) -> anyhow::Result<()> {
+/// What a person needs, on standard output: what is missing, and last the address.
+async fn announce(state: &AppState, url: &str, fingerprint: Option<String>) -> anyhow::Result<()> {
+    let mut lines = state.missing_engines().await;
+    lines.extend(fingerprint.map(|fingerprint| {
+        format!("Its certificate is its own; compare in the browser: SHA-256 {fingerprint}")
+    }));
+    lines.push(format!("ContainerOS is at {url}\n"));
+    let text = lines.join("\n");
     let mut out = std::io::stdout();
-    writeln!(out, "ContainerOS is at {}", server.url()).context("print the address")?;
-    if let Some(fingerprint) = server.fingerprint() {
-        writeln!(
-            out,
-            "Its certificate is its own; compare in the browser: SHA-256 {fingerprint}"
-        )
-        .context("print the fingerprint")?;
-    }
-    out.flush().context("print the address")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("print the address")
 }
 
 /// Runs the Mini engine alone.

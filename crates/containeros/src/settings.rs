@@ -118,8 +118,8 @@ impl Settings {
 
     /// Prints them as they would stand in a file.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self).context("write the settings")?;
-        writeln!(std::io::stdout(), "{text}").context("print the settings")
+        let text = toml::to_string(self).context("write the settings")?;
+        write!(std::io::stdout(), "{text}").context("print the settings")
     }
 }
 

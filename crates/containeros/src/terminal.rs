@@ -45,7 +45,7 @@ mod echo {
     impl Drop for Hidden {
         fn drop(&mut self) {
             // Nothing else can be done; `stty sane` brings it back.
-            drop(tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0));
+            tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0).unwrap_or_default();
         }
     }
 }

@@ -39,9 +39,9 @@ pub(crate) async fn run(settings: &Settings, command: UserCommand) -> anyhow::Re
     }
     if !put_user(&db, &name, &password, role, replace).await? {
         bail!(if replace {
-            "there is no user of this name"
+            "there is no user of this name: `containeros user add` makes one"
         } else {
-            "a user of this name exists already"
+            "a user of this name exists already: `containeros user reset` gives a new password"
         });
     }
     let done = if replace {

@@ -1,7 +1,6 @@
 //! The parts put together: opening, and serving until told to stop.
 
 use std::{net::SocketAddr, sync::Arc};
-
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -29,6 +28,12 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Another server uses the state directory.
+    #[error("use {path}: another ContainerOS serves from it")]
+    InUse {
+        /// Which.
+        path: String,
+    },
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -46,6 +51,24 @@ pub enum StartError {
     Listen(String),
 }
 
+impl StartError {
+    /// What would help.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::StateDir { .. } => "run as root, or choose another directory with --state-dir",
+            Self::InUse { .. } => {
+                "stop the other one, or choose other directories with --state-dir and --run-dir"
+            }
+            Self::Listen(_) => {
+                "another ContainerOS may be running; choose another address with --listen"
+            }
+            Self::Db(_) | Self::Audit(_) | Self::Auth(_) | Self::Background(_) => {
+                "look for a full disk, missing rights or a damaged file in the state directory"
+            }
+        }
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error.to_string())
@@ -57,6 +80,8 @@ impl From<ListenError> for StartError {
 pub struct Server {
     state: AppState,
     listener: Listener,
+    /// Keeps other servers out of the state directory as long as this one lives.
+    _lock: std::fs::File,
 }
 
 impl Server {
@@ -66,6 +91,7 @@ impl Server {
     /// [`StartError`]
     pub async fn open(config: ServerConfig) -> Result<Self, StartError> {
         let directory = server_dir(&config.state_dir)?;
+        let lock = lock(&directory)?;
         let db = Db::open(&directory.join("server.db"))?;
         let audit = Audit::open(&directory)?;
         let auth = Auth::open(db.clone(), &config.state_dir).await?;
@@ -90,7 +116,11 @@ impl Server {
             tasks,
             stop,
         });
-        Ok(Self { state, listener })
+        Ok(Self {
+            state,
+            listener,
+            _lock: lock,
+        })
     }
 
     /// The address that is listened on.
@@ -140,6 +170,30 @@ impl Server {
         {
             tracing::warn!("some tasks did not end in time");
         }
+    }
+}
+
+/// Takes the state directory for this process; the system gives it back when the process ends, however it does.
+fn lock(directory: &std::path::Path) -> Result<std::fs::File, StartError> {
+    let path = directory.join("lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| StartError::StateDir {
+            path: path.display().to_string(),
+            source,
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse {
+            path: directory.display().to_string(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(StartError::StateDir {
+            path: path.display().to_string(),
+            source,
+        }),
     }
 }
 

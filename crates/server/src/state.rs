@@ -2,12 +2,16 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use api::engine::EngineState;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Audit, auth::Auth, background::Background, config::ServerConfig, db::Db,
     engines::Engines, http::Origins, live::Hub, preview::Previews,
 };
+
+/// How long the first look for the engines may hold up what is printed.
+const LOOKING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What every handler can reach; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +48,43 @@ impl AppState {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
+
+    /// Engines that are not here, each in one line with what would help; waits a moment for those that are being looked for.
+    pub async fn missing_engines(&self) -> Vec<String> {
+        let engines = &self.engines;
+        let starting = || {
+            engines
+                .iter()
+                .any(|engine| engine.state() == EngineState::Starting)
+        };
+        let begun = std::time::Instant::now();
+        while starting() && begun.elapsed() < LOOKING {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        engines
+            .iter()
+            .map(|engine| engine.info())
+            .filter(|info| matches!(info.state, EngineState::Absent | EngineState::Unreachable))
+            .map(|info| {
+                let part = |text: Option<String>| text.unwrap_or_default();
+                format!(
+                    "{} is not here: {}. {}",
+                    info.title,
+                    part(info.reason),
+                    capitalised(&part(info.hint))
+                )
+            })
+            .collect()
+    }
+}
+
+/// A sentence begins with a capital letter.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 impl Deref for AppState {

@@ -18,6 +18,10 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_millis(900);
 /// Pause between two tries to connect.
 const RETRY: Duration = Duration::from_secs(1);
+/// At the start an engine that is started at the same time may be a moment late: it is tried this often…
+const EARLY_RETRY: Duration = Duration::from_millis(100);
+/// …for so long before it is said not to be there.
+const EARLY: Duration = Duration::from_secs(1);
 /// Everything is listed anew so often, in case an event got lost.
 const RELIST: Duration = Duration::from_mins(1);
 /// An engine that has not been connected to for so long is shown as one that does not answer.
@@ -30,6 +34,7 @@ const GATHER: Duration = Duration::from_millis(150);
 /// Watches until `stop`.
 pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let watch = async {
+        let begun = Instant::now();
         loop {
             let mut watching = Box::pin(watch_once(&engine));
             let error = if let Ok(error) = timeout(PATIENCE, watching.as_mut()).await {
@@ -39,6 +44,10 @@ pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
                 watching.await
             };
             engine.set_docker(None, None);
+            if engine.state() == EngineState::Starting && begun.elapsed() < EARLY {
+                sleep(EARLY_RETRY).await;
+                continue;
+            }
             let (reason, hint) = describe(&engine, &error);
             engine.set(EngineState::Unreachable, Some(reason), hint);
             tokio::select! {
