@@ -11,6 +11,7 @@ mod list;
 mod pause;
 mod ps;
 mod report;
+mod seal;
 mod spec;
 mod start;
 mod update;
@@ -63,6 +64,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, globals: &mut Globals
         report::say(HELP.trim_end());
         return Ok(0);
     };
+    // Those that make processes in a container, which can see what this program is.
+    if matches!(verb.as_str(), "create" | "run" | "exec" | "shim") {
+        seal::ensure()?;
+    }
     match verb.as_str() {
         "--version" => {
             report::say(&format!(
