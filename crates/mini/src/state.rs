@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::spawn::rootfs_path;
 
 const STATE_FILE: &str = "state.json";
+/// The path of the container's cgroup, written before the cgroup is made.
+const CGROUP_FILE: &str = "cgroup";
 /// The gate of `start`; its being there is what tells a created container from a running one.
 const GATE_FILE: &str = "exec.fifo";
 
@@ -98,11 +100,12 @@ impl Store {
         })
     }
 
-    /// Makes the directory of a new container.
+    /// Makes the directory of a new container, and notes its cgroup there: whoever finds a start that was cut off knows
+    /// what to remove.
     ///
     /// # Errors
     /// `AlreadyExists`, `Sys`.
-    pub fn create(root: &Path, id: &str) -> Result<Self> {
+    pub fn create(root: &Path, id: &str, cgroup_path: &str) -> Result<Self> {
         let store = Self::of(root, id)?;
         let error = |path: &Path, error: std::io::Error| Error::sys("make", path.display(), error);
         std::fs::DirBuilder::new()
@@ -114,13 +117,32 @@ impl Store {
             .mode(0o711)
             .create(&store.directory)
         {
-            Ok(()) => Ok(store),
+            Ok(()) => {
+                let path = store.directory.join(CGROUP_FILE);
+                std::fs::write(&path, cgroup_path).map_err(|source| {
+                    drop(store.remove());
+                    Error::sys("write", path.display(), source)
+                })?;
+                Ok(store)
+            }
             Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
                 ErrorKind::AlreadyExists,
                 format!("container with given ID already exists: {id}"),
             )),
             Err(source) => Err(error(&store.directory, source)),
         }
+    }
+
+    /// Ends and removes what a start that was cut off has left, then forgets it.
+    ///
+    /// # Errors
+    /// `Sys` when something will not go.
+    pub fn remove_unfinished(&self) -> Result<()> {
+        // Cut off before the note was written, there is no cgroup either.
+        if let Ok(path) = std::fs::read_to_string(self.directory.join(CGROUP_FILE)) {
+            end_cgroup(&path)?;
+        }
+        self.remove()
     }
 
     /// The fifo of `start`.
@@ -222,14 +244,18 @@ impl State {
     /// # Errors
     /// `Sys` when something will not go.
     pub fn end(&self) -> Result<()> {
-        match self.cgroup() {
-            Ok(cgroup) => {
-                cgroup.kill_all(PATIENCE)?;
-                Ok(cgroup.remove(PATIENCE)?)
-            }
-            // It is gone already.
-            Err(_) => Ok(()),
+        end_cgroup(&self.cgroup_path)
+    }
+}
+
+fn end_cgroup(path: &str) -> Result<()> {
+    match Cgroup::open(&Layout::detect()?, path) {
+        Ok(cgroup) => {
+            cgroup.kill_all(PATIENCE)?;
+            Ok(cgroup.remove(PATIENCE)?)
         }
+        // It is gone already.
+        Err(_) => Ok(()),
     }
 }
 
@@ -255,11 +281,13 @@ mod tests {
     fn ids_that_are_paths_are_refused() {
         let root = tempfile::tempdir().unwrap();
         for id in ["", ".", "..", "a/b", "../x", "a b", "x\0y"] {
-            assert!(Store::create(root.path(), id).is_err(), "{id:?}");
+            assert!(Store::create(root.path(), id, "/x").is_err(), "{id:?}");
         }
-        Store::create(root.path(), "Az0_+-.").unwrap();
+        Store::create(root.path(), "Az0_+-.", "/x").unwrap();
         assert_eq!(
-            Store::create(root.path(), "Az0_+-.").unwrap_err().kind(),
+            Store::create(root.path(), "Az0_+-.", "/x")
+                .unwrap_err()
+                .kind(),
             ErrorKind::AlreadyExists
         );
     }
@@ -267,7 +295,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_what_is_not_there_is_not_found() {
         let root = tempfile::tempdir().unwrap();
-        let store = Store::create(root.path(), "x").unwrap();
+        let store = Store::create(root.path(), "x", "/x").unwrap();
         assert_eq!(store.read().unwrap_err().kind(), ErrorKind::NotFound);
         let pid = std::process::id().cast_signed();
         let state = State {

@@ -23,6 +23,11 @@
 //! stream (8 bytes `[stream, 0, 0, 0, length as big-endian u32]`, then the bytes; stream 1 stdout, 2 stderr).
 //! To the shim: bytes for standard input; shutting down the sending side ends standard input and nothing else.
 //! The shim closes the connection when the process has ended and its output is delivered.
+//!
+//! # Slow clients
+//! Output goes to the log first, then to every stream. A client that does not read is buffered, 256 KiB; then the program
+//! waits for it, as it would at a pipe. A client that takes nothing for [`SLOW_CLIENT_PATIENCE`] while it is waited for, by the
+//! program or by a shim whose container has ended, is disconnected: what it missed is in the log.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +41,8 @@ pub const SHIM_CONFIG_FILE: &str = "shim.json";
 pub const SHIM_SOCKET_FILE: &str = "shim.sock";
 /// Name of the file that holds [`ShimState`] while the container lives, in the bundle directory.
 pub const SHIM_STATE_FILE: &str = "shim-state.json";
+/// How long a shim waits for a client that takes nothing of its stream or of its events.
+pub const SLOW_CLIENT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// The longest line of JSON that either side accepts, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 

@@ -69,10 +69,34 @@ pub fn ignore(signal: i32) -> io::Result<()> {
 
 /// Sets every signal to its default action, as a program expects that a shell starts.
 /// The Rust runtime ignores `SIGPIPE`, and a parent may have ignored others; `execve` keeps what is ignored.
+///
+/// Past the C library, which refuses the two numbers that it keeps for itself: a parent may have ignored them too.
 pub fn reset_dispositions() {
+    #[repr(C)]
+    struct KernelAction {
+        handler: libc::sighandler_t,
+        flags: libc::c_ulong,
+        restorer: usize,
+        mask: u64,
+    }
+    let default = KernelAction {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
     for signal in 1..=64 {
-        // SIGKILL, SIGSTOP and the two that glibc keeps cannot be set, and need not.
-        drop(set_disposition(signal, libc::SIG_DFL));
+        // SAFETY: the struct is the kernel's `sigaction` with a set of 64 signals, which it copies; with the default
+        // action no code of ours runs. SIGKILL and SIGSTOP are refused, and need it not.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null_mut::<KernelAction>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
     let id = arguments.id()?;
     arguments.end()?;
     let bundle = Bundle::read(&flags.bundle.clone().unwrap_or_else(|| PathBuf::from(".")))?;
-    let store = Store::create(&globals.root, &id)?;
+    let store = Store::create(&globals.root, &id, &bundle.cgroup_path(&id))?;
     let foreground = (then == Then::Start && !flags.detach)
         .then(Foreground::prepare)
         .transpose()?;

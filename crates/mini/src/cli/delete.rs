@@ -20,9 +20,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let store = Store::of(&globals.root, &id)?;
     let state = match store.read() {
         Ok(state) => state,
-        // Cut off before its state was written; there is nothing that --force could not have meant.
+        // Cut off before its state was written.
         Err(error) if force && error.kind() == ErrorKind::NotFound => {
-            store.remove()?;
+            store.remove_unfinished()?;
             return Ok(0);
         }
         Err(error) => return Err(error),

@@ -1,6 +1,10 @@
 //! `start`.
 
+use std::fs::File;
 use std::io::Write as _;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::cli::arguments::{Arguments, Globals};
 use crate::container::Bundle;
@@ -30,21 +34,39 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         }
     }
     let bundle = Bundle::read(&state.bundle)?;
-    open_gate(&store)?;
+    let gate = open_gate(&store)?;
+    if bundle
+        .spec
+        .hooks
+        .as_ref()
+        .is_some_and(|hooks| !hooks.poststart.is_empty())
+    {
+        wait_for_program(&gate)?;
+    }
     run_poststart(&state, &bundle)?;
     Ok(0)
 }
 
 /// Lets the program run; from then on the container counts as running.
-fn open_gate(store: &Store) -> Result<()> {
+fn open_gate(store: &Store) -> Result<File> {
     let path = store.gate();
     let error = |error| Error::sys("open the gate", path.display(), error);
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .and_then(|mut gate| gate.write_all(b"0"))
-        .map_err(error)?;
-    std::fs::remove_file(&path).map_err(error)
+    let mut gate = File::options().write(true).open(&path).map_err(error)?;
+    gate.write_all(b"0").map_err(error)?;
+    std::fs::remove_file(&path).map_err(error)?;
+    Ok(gate)
+}
+
+/// Waits until the container's process has executed its program, or is gone: then nobody reads at the gate any more.
+fn wait_for_program(gate: &File) -> Result<()> {
+    loop {
+        let mut end = [PollFd::new(gate, PollFlags::empty())];
+        match poll(&mut end, None) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::sys("wait for", "the program", errno)),
+        }
+    }
 }
 
 pub(crate) fn run_poststart(state: &State, bundle: &Bundle) -> Result<()> {

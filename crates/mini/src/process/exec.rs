@@ -1,6 +1,7 @@
 //! The parent's side of running one more process in a container.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use sys::namespace::Namespaces;
 use sys::process::CloneOptions;
@@ -11,6 +12,9 @@ use crate::process::join::{self, JoinPlan};
 use crate::process::spawn::{Spawned, clone_in_pid_namespace, end, follow_to_program};
 use crate::process::sync::channel;
 use crate::spec::{Linux, NamespaceKind};
+
+/// How long a process may take to its program.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The namespaces that a process joining a container must enter: those that it does not share with us.
 pub fn namespaces_to_join(linux: &Linux) -> Namespaces {
@@ -44,6 +48,8 @@ pub fn join(plan: JoinPlan<'_>) -> Result<Spawned> {
         join::run(plan, &theirs);
     };
     drop(theirs);
+    // The container may be frozen at this moment, and the child with it; whoever asks has more to do.
+    ours.set_patience(PATIENCE)?;
     match follow_to_program(&ours, &child) {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,

@@ -2,6 +2,7 @@
 //! close-on-exec, so that the program's start shows as the end of the child's messages.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
@@ -60,6 +61,19 @@ pub fn channel() -> Result<(Channel, Channel)> {
 }
 
 impl Channel {
+    /// From now on waiting for the other end is an error after this time.
+    ///
+    /// # Errors
+    /// `Sys`.
+    pub fn set_patience(&self, patience: Duration) -> Result<()> {
+        rustix::net::sockopt::set_socket_timeout(
+            &self.socket,
+            rustix::net::sockopt::Timeout::Recv,
+            Some(patience),
+        )
+        .map_err(|errno| Error::sys("set", "the time to wait", errno))
+    }
+
     /// Sends a message of the child, with a descriptor if there is one.
     ///
     /// # Errors
@@ -94,9 +108,8 @@ impl Channel {
             match sys::socket::receive_descriptor(self.socket.as_fd(), buffer) {
                 Ok(received) => break received,
                 Err(error) if error.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
-                Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => {
-                    return Ok(None);
-                }
+                // The child ended without reading what we told it. Said once, before what it told us.
+                Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => {}
                 Err(error) => return Err(Error::sys("hear the child", "", error)),
             }
         };

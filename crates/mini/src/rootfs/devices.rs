@@ -153,7 +153,7 @@ fn check_number(found: impl AsFd, device: &Device) -> Result<()> {
 pub fn null_device(root: &RootFd) -> Result<rustix::fd::OwnedFd> {
     let path = Path::new("/dev/null");
     let error = |errno| Error::sys("open", "/dev/null", errno);
-    let null = match root.look_up_without_links(path, OFlags::PATH | OFlags::NOFOLLOW) {
+    let null = match root.look_up(path, OFlags::PATH | OFlags::NOFOLLOW) {
         Err(Errno::NOENT) => {
             rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         }

@@ -4,12 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use shim_protocol::{AttachStreams, MAX_LINE_BYTES, Message};
+use shim_protocol::{AttachStreams, MAX_LINE_BYTES, Message, SLOW_CLIENT_PATIENCE};
 
+use crate::clock;
 use crate::shim::log::Stream;
 
 /// Above this the process whose output it is waits: a slow reader gets everything, as with a pipe.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
+
+/// A client that is waited for, and takes nothing for this long, is let go: neither the program nor the end of the shim
+/// hangs on it. What it missed is in the log.
+const PATIENCE_NS: u64 = SLOW_CLIENT_PATIENCE.as_secs() * 1_000_000_000;
 
 /// Whose streams a connection carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub(crate) struct Connection {
     socket: OwnedFd,
     pub(crate) role: Role,
     unsent: Vec<u8>,
+    /// When the client took something, or everything was sent, on the monotonic clock.
+    progress_ns: u64,
     /// Close when everything is sent.
     pub(crate) closing: bool,
     /// The peer is gone.
@@ -79,6 +86,7 @@ impl Connection {
             socket,
             role,
             unsent: Vec::new(),
+            progress_ns: 0,
             closing: false,
             dead: false,
         }
@@ -95,6 +103,12 @@ impl Connection {
     /// The process must wait for this client.
     pub(crate) fn is_full(&self) -> bool {
         !self.dead && self.unsent.len() > MAX_UNSENT_BYTES
+    }
+
+    /// When the client is let go if it takes nothing until then; [`None`] while nobody waits for it.
+    pub(crate) fn given_up_at_ns(&self) -> Option<u64> {
+        let waited_for = self.is_full() || (self.closing && self.has_unsent());
+        (waited_for && !self.dead).then(|| self.progress_ns + PATIENCE_NS)
     }
 
     /// Nothing more to do here.
@@ -140,6 +154,9 @@ impl Connection {
         if self.dead {
             return;
         }
+        if self.unsent.is_empty() {
+            self.progress_ns = clock::monotonic_ns();
+        }
         for part in parts {
             self.unsent.extend_from_slice(part);
         }
@@ -163,6 +180,9 @@ impl Connection {
                     sent = self.unsent.len();
                 }
             }
+        }
+        if sent > 0 {
+            self.progress_ns = clock::monotonic_ns();
         }
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {

@@ -12,6 +12,7 @@ use crate::process::join::JoinPlan;
 use crate::process::spawn::Spawned;
 use crate::shim::streams::Streams;
 use crate::spec::{Process, Spec};
+use crate::validate::validate_process;
 
 /// What joining needs of the container.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,7 @@ pub(crate) fn start(
     request: &ExecRequest,
 ) -> Result<(Spawned, Streams)> {
     let process = Process::deserialize_from(&request.process)?;
+    validate_process(&process)?;
     let linux = container
         .spec
         .linux

@@ -186,12 +186,16 @@ fn start(
         store,
         exit_file: PathBuf::from(&config.exit_file),
     };
+    // Of an earlier start that was cut off.
+    on_disk.store.remove_unfinished()?;
+    Store::create(
+        Path::new(&config.runtime_root),
+        &config.id,
+        &bundle.cgroup_path(&config.id),
+    )?;
     // A container that runs but is not known to anyone would be worse than none.
     let listener = RefCell::new(None);
     let known = |cgroup: &Cgroup, pid: i32| {
-        // Of an earlier start that was cut off.
-        on_disk.store.remove()?;
-        Store::create(Path::new(&config.runtime_root), &config.id)?;
         on_disk
             .store
             .write(&State::of(&config.id, &bundle, cgroup, pid))?;

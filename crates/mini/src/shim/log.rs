@@ -15,6 +15,9 @@ use crate::clock;
 /// A line longer than this is written in parts.
 pub(crate) const MAX_LINE_BYTES: usize = 16 * 1024;
 
+/// So much is written at once.
+const FLUSH_BYTES: usize = 64 * 1024;
+
 /// One of the two output streams; a terminal's output is standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -74,30 +77,45 @@ impl Log {
     ///
     /// # Errors
     /// Those of the file; the lines are lost then.
-    pub(crate) fn write(&mut self, stream: Stream, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         let now = clock::rfc3339(clock::unix_ns());
+        let mut result = Ok(());
+        let mut left = bytes;
+        while !left.is_empty() {
+            let used = self.collect(stream, &now, left);
+            left = left.get(used..).unwrap_or_default();
+            result = result.and(self.flush());
+        }
+        result
+    }
+
+    /// Makes lines of output until there are enough for one write: short ones grow many times by what stands before them.
+    /// Returns how many bytes it has used.
+    fn collect(&mut self, stream: Stream, now: &str, bytes: &[u8]) -> usize {
         let Self { rest, lines, .. } = self;
         let [out, err] = rest;
         let (rest, name) = match stream {
             Stream::Stdout => (out, "stdout"),
             Stream::Stderr => (err, "stderr"),
         };
-        while !bytes.is_empty() {
+        let mut position = 0;
+        while lines.len() < FLUSH_BYTES {
+            let left = bytes.get(position..).unwrap_or_default();
             let room = MAX_LINE_BYTES - rest.len();
-            let window = bytes.get(..room.min(bytes.len())).unwrap_or(bytes);
+            let window = left.get(..room).unwrap_or(left);
             let (line, tag, used) = match window.iter().position(|byte| *byte == b'\n') {
                 Some(end) => (window.get(..end).unwrap_or_default(), 'F', end + 1),
                 None if window.len() == room => (window, 'P', room),
                 None => {
                     rest.extend_from_slice(window);
-                    break;
+                    return bytes.len();
                 }
             };
-            put(lines, &now, name, tag, rest, line);
+            put(lines, now, name, tag, rest, line);
             rest.clear();
-            bytes = bytes.get(used..).unwrap_or_default();
+            position += used;
         }
-        self.flush()
+        position
     }
 
     /// Writes what has no line end, when no more will come.
@@ -116,23 +134,52 @@ impl Log {
         self.flush()
     }
 
+    /// Writes the lines, each file up to its size. All are tried, and the first error is told.
     fn flush(&mut self) -> io::Result<()> {
-        if self.lines.is_empty() {
-            return Ok(());
+        let lines = std::mem::take(&mut self.lines);
+        let mut result = Ok(());
+        let mut rest = lines.as_slice();
+        while !rest.is_empty() {
+            let mut fitting = self.fitting(rest);
+            if fitting == 0 {
+                result = result.and(self.rotate());
+                // Also when it could not be rotated: a file that is too long is better than lines lost.
+                fitting = self.fitting(rest).max(first_line(rest));
+            }
+            let (now, later) = rest.split_at_checked(fitting).unwrap_or((rest, &[]));
+            result = result.and(self.append(now));
+            rest = later;
         }
-        let length = self.lines.len() as u64;
-        if self.config.max_size_bytes > 0
-            && self.size_bytes > 0
-            && self.size_bytes + length > self.config.max_size_bytes
-        {
-            self.rotate()?;
-        }
-        let result = self.file.write_all(&self.lines);
-        self.size_bytes += length;
+        self.lines = lines;
         self.lines.clear();
         // One flood must not keep its room for ever.
-        self.lines.shrink_to(2 * 64 * 1024);
+        self.lines.shrink_to(FLUSH_BYTES);
         result
+    }
+
+    /// How much of some lines has room in the current file, in whole lines. One line has always room in an empty file.
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let max = self.config.max_size_bytes;
+        if max == 0 {
+            return lines.len();
+        }
+        let room = usize::try_from(max.saturating_sub(self.size_bytes)).unwrap_or(usize::MAX);
+        let window = lines.get(..room).unwrap_or(lines);
+        match window.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if self.size_bytes == 0 => first_line(lines),
+            None => 0,
+        }
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(lines);
+        match &written {
+            Ok(()) => self.size_bytes += lines.len() as u64,
+            // The disk is full: no half of a line stays, so that the next whole one begins where it should.
+            Err(_) => drop(self.file.set_len(self.size_bytes)),
+        }
+        written
     }
 
     /// `log` becomes `log.1`, that `log.2`, and so on; the oldest goes.
@@ -154,6 +201,14 @@ impl Log {
         (self.file, self.size_bytes) = open(Path::new(&self.config.path))?;
         Ok(())
     }
+}
+
+/// Length of the first line, with its end.
+fn first_line(lines: &[u8]) -> usize {
+    lines
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(lines.len(), |end| end + 1)
 }
 
 fn put(lines: &mut Vec<u8>, now: &str, stream: &str, tag: char, rest: &[u8], line: &[u8]) {

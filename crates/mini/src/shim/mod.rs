@@ -1,7 +1,8 @@
 //! The small process that stays with each container: it holds the terminal or the pipes, writes the log, serves those who
 //! attach, runs execs, and leaves the exit record before it tells anyone. It outlives the engine.
 //!
-//! One thread, no timers. The protocol is the crate `shim_protocol`.
+//! One thread; it wakes up for events alone, but for a client that has to be given up. The protocol is the crate
+//! `shim_protocol`.
 
 mod connection;
 mod exec;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroups::{Cgroup, OomWatch};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, pidfd_send_signal, wait};
@@ -17,6 +17,12 @@ use crate::shim::connection::{Connection, Role, Target};
 use crate::shim::exec::{self, Joinable};
 use crate::shim::log::{Log, Stream};
 use crate::shim::streams::{Read, Streams};
+
+/// More clients at a time are kept waiting: the shim must not run out of descriptors.
+const MAX_CONNECTIONS: usize = 256;
+
+/// The kernel of cgroup v1 tells that memory has run out before it has killed: looked again after 1, 2, 4, … ms.
+const OOM_LOOKS: u32 = 10;
 
 /// An exec's process.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub(crate) struct Server<'a> {
     pub(crate) connections: Vec<Connection>,
     execs: BTreeMap<String, Exec>,
     oom_kills_total: u64,
+    /// When the kills are counted again, on the monotonic clock, and how often that was done.
+    oom_look: Option<(u64, u32)>,
     buffer: Vec<u8>,
 }
 
@@ -97,6 +105,7 @@ impl<'a> Server<'a> {
             connections: parts.connections,
             execs: BTreeMap::new(),
             oom_kills_total: 0,
+            oom_look: None,
             buffer: vec![0; 64 * 1024],
         }
     }
@@ -110,6 +119,7 @@ impl<'a> Server<'a> {
             for token in self.wait()? {
                 self.handle(token);
             }
+            self.handle_time();
             self.connections.retain(|connection| !connection.is_done());
         }
         Ok(())
@@ -118,7 +128,9 @@ impl<'a> Server<'a> {
     fn wait(&self) -> Result<Vec<Token>> {
         let mut wanted: Vec<(Token, BorrowedFd<'_>, PollFlags)> = Vec::new();
         wanted.push((Token::Signals, self.signals.as_fd(), PollFlags::IN));
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = &self.listener
+            && self.connections.len() < MAX_CONNECTIONS
+        {
             wanted.push((Token::Listener, listener.as_fd(), PollFlags::IN));
         }
         if let Some(oom) = &self.oom {
@@ -152,12 +164,11 @@ impl<'a> Server<'a> {
             .iter()
             .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
             .collect();
-        loop {
-            match poll(&mut fds, None) {
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::sys("wait", "for events", errno)),
-            }
+        let timeout = self.timeout();
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(Error::sys("wait", "for events", errno)),
         }
         let happened = wanted
             .iter()
@@ -172,6 +183,35 @@ impl<'a> Server<'a> {
                 other => other.clone(),
             })
             .collect())
+    }
+
+    /// How long to wait at most; without a client that is waited for and without a count to come, for ever.
+    fn timeout(&self) -> Option<Timespec> {
+        let at_ns = self
+            .connections
+            .iter()
+            .filter_map(Connection::given_up_at_ns)
+            .chain(self.oom_look.map(|(at_ns, _)| at_ns))
+            .min()?;
+        let left = std::time::Duration::from_nanos(at_ns.saturating_sub(clock::monotonic_ns()));
+        Timespec::try_from(left).ok()
+    }
+
+    /// Does what was to be done by now.
+    fn handle_time(&mut self) {
+        let now_ns = clock::monotonic_ns();
+        for connection in &mut self.connections {
+            if connection.given_up_at_ns().is_some_and(|at| at <= now_ns) {
+                eprint_line("a client that takes nothing is let go");
+                connection.dead = true;
+            }
+        }
+        if let Some((at_ns, looks)) = self.oom_look
+            && at_ns <= now_ns
+        {
+            self.oom_look = None;
+            self.count_kills(looks);
+        }
     }
 
     fn listens_to(&self, connection: &Connection) -> bool {
@@ -216,7 +256,7 @@ impl<'a> Server<'a> {
         match token {
             Token::Listener => self.accept(),
             Token::Signals => self.reap(),
-            Token::Oom => self.count_kills(),
+            Token::Oom => self.count_kills(0),
             Token::Output(target, stream) => {
                 self.pass_output(&target, stream);
             }
@@ -385,13 +425,16 @@ impl<'a> Server<'a> {
                 Reply::State(self.state.clone())
             }
             Call::Watch => {
+                self.answer(index, seq, Reply::Done);
                 if let Some(connection) = self.connections.get_mut(index) {
-                    connection.role = Role::Control {
-                        line: Vec::new(),
-                        watching: true,
-                    };
+                    if let Role::Control { watching, .. } = &mut connection.role {
+                        *watching = true;
+                    }
+                    if let Some(exit) = &self.state.exit {
+                        connection.send(&Message::Event(Event::Exited(exit.clone())));
+                    }
                 }
-                Reply::Done
+                return Ok(None);
             }
             Call::Signal { signal, all } => {
                 running(self)?;
@@ -432,6 +475,13 @@ impl<'a> Server<'a> {
                 running(self)?;
                 if self.execs.contains_key(&request.exec_id) {
                     return Err(Error::invalid("an exec of this id runs"));
+                }
+                // Its process would stand still at its first step, and we with it.
+                if self.cgroup.is_frozen().unwrap_or(false) {
+                    return Err(Error::new(
+                        crate::error::ErrorKind::WrongState,
+                        "the container is paused",
+                    ));
                 }
                 let (process, streams) = exec::start(
                     &self.joinable,
@@ -528,8 +578,9 @@ impl<'a> Server<'a> {
         if let Some(Err(error)) = self.log.as_mut().map(Log::finish) {
             eprint_line(&format!("write the container's log: {error}"));
         }
-        self.count_kills();
+        self.count_kills(OOM_LOOKS);
         self.oom = None;
+        self.oom_look = None;
         let exit = ExitRecord {
             exit_code: exit_code(status),
             signal: status.terminating_signal(),
@@ -569,7 +620,9 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn count_kills(&mut self) {
+    /// Counts the kernel's kills for lack of memory, and tells of new ones. Without any it looks again a little later, unless it has
+    /// often enough.
+    fn count_kills(&mut self, looks: u32) {
         if let Some(oom) = &self.oom {
             drop(oom.drain());
         }
@@ -580,6 +633,8 @@ impl<'a> Server<'a> {
         if kills_total > self.oom_kills_total {
             self.oom_kills_total = kills_total;
             self.tell_watchers(&Event::OutOfMemory { kills_total });
+        } else if looks < OOM_LOOKS {
+            self.oom_look = Some((clock::monotonic_ns() + (1_000_000 << looks), looks + 1));
         }
     }
 }
