@@ -1,5 +1,6 @@
 //! The Docker Engine API over HTTP. Handlers are thin: they read the request, call the engine, shape the answer.
 
+mod archive;
 mod containers;
 mod error;
 mod images;
@@ -33,6 +34,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(containers::routes())
         .merge(logs::routes())
         .merge(stats::routes())
+        .merge(archive::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

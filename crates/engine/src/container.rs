@@ -10,9 +10,12 @@
 //! | `health` | health checks |
 //! | `logs` | what it wrote |
 //! | `stats` | what it uses |
+//! | `filesystem`, `archive` | its files: seen, copied in and out |
 
+mod archive;
 mod capabilities;
 mod containers;
+mod filesystem;
 #[cfg(test)]
 mod fixture;
 mod handle;
@@ -26,6 +29,7 @@ mod shim;
 mod stats;
 mod user;
 
+pub(crate) use archive::{ExtractOptions, PathStat};
 pub(crate) use containers::Containers;
 pub(crate) use handle::{Container, Phase, Running};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};

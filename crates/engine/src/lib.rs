@@ -11,7 +11,7 @@
 //! | `container` | containers: records, life cycle, logs, exec, health, restart |
 //! | `image`, `layer` | images, the blob store, registries; layers and root file systems |
 //! | `network`, `volume` | networks, addresses, DNS, published ports; volumes |
-//! | [`error`], `events`, `filters`, `store` | what all of them use |
+//! | [`error`], `events`, `filters`, `store`, `transfer` | what all of them use |
 
 mod api;
 mod blocking;
@@ -29,6 +29,7 @@ mod network;
 mod programs;
 mod store;
 mod time;
+mod transfer;
 mod volume;
 
 pub use config::EngineConfig;

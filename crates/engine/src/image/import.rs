@@ -7,7 +7,6 @@ use futures_util::Stream;
 use serde_json::json;
 
 use super::{
-    archive,
     digest::Digest,
     manifest::{Descriptor, Platform},
     reference::Reference,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     error::{EngineError, Result},
     time,
+    transfer::read_body,
 };
 
 /// What an imported image is to say of itself.
@@ -46,7 +46,7 @@ impl ImageStore {
         E: std::fmt::Display,
     {
         let store = Arc::clone(self);
-        archive::read_body(body, move |reader| {
+        read_body(body, move |reader| {
             let imported = store.import_from(reader, source);
             store.collect();
             imported

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{
-    archive::{self, DockerManifest},
+    archive::DockerManifest,
     config::ImageConfig,
     digest::Digest,
     manifest::{
@@ -31,6 +31,7 @@ use crate::{
     error::{EngineError, Result},
     layer::{LayerError, Pins, TarEntryKind, TarReader, clean_path, decompressed},
     time,
+    transfer::read_body,
 };
 
 /// Most files in an archive: 500 layers need about 2,000.
@@ -60,7 +61,7 @@ impl ImageStore {
         E: std::fmt::Display,
     {
         let store = Arc::clone(self);
-        archive::read_body(body, move |reader| {
+        read_body(body, move |reader| {
             store.load_from(reader, &progress, quiet)
         })
         .await

@@ -11,13 +11,16 @@ use futures_util::Stream;
 use serde_json::json;
 
 use super::{
-    archive::{DockerManifest, write_body},
+    archive::DockerManifest,
     digest::Digest,
     manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST},
     reference::Reference,
     store::{Image, ImageRecord, ImageStore},
 };
-use crate::error::{EngineError, Result};
+use crate::{
+    error::{EngineError, Result},
+    transfer::write_body,
+};
 
 /// One image to save, with the names it is saved under.
 #[derive(Debug)]

@@ -13,7 +13,6 @@ use std::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::PathBuf,
 };
 
 use rustix::{

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -360,6 +361,32 @@ impl Volumes {
         Ok(data)
     }
 
+    /// Returns the directory of a volume, or one inside it, as it looks in the calling thread's mount namespace; what its
+    /// driver options ask for is mounted there when it is not yet. That namespace must not be the host's.
+    ///
+    /// # Errors
+    /// As [`Volumes::mount`], and `Invalid` when the volume has no such directory.
+    pub(crate) fn open_privately(&self, name: &str, subpath: &str) -> Result<OwnedFd> {
+        let options = {
+            let state = self.lock();
+            let volume = state
+                .get(name)
+                .ok_or_else(|| EngineError::no_such_volume(name))?;
+            volume.record.options.clone().unwrap_or_default()
+        };
+        let path = self.data(name);
+        if let Some(spec) = MountSpec::parse(&options)?
+            && !is_mount_point(&path)
+        {
+            spec.mount(&path)?;
+        }
+        let data = content::open_directory(&path).map_err(EngineError::io("open volume", name))?;
+        if subpath.is_empty() {
+            return Ok(data);
+        }
+        content::open_in_root(&data, subpath).map_err(|errno| no_directory(name, subpath, errno))
+    }
+
     /// Fills an empty volume with what the image has at the place where it will be mounted, as Docker does: content,
     /// owner and mode. `rootfs` is the mounted root file system of the container, `destination` the path in it.
     ///
@@ -401,11 +428,8 @@ impl Volumes {
         use std::os::fd::AsRawFd as _;
         let data = content::open_directory(&self.data(name))
             .map_err(EngineError::io("open volume", name))?;
-        let found = content::open_in_root(&data, subpath).map_err(|errno| {
-            EngineError::Invalid(format!(
-                "cannot access path {subpath:?} of volume {name}: {errno}"
-            ))
-        })?;
+        let found = content::open_in_root(&data, subpath)
+            .map_err(|errno| no_directory(name, subpath, errno))?;
         rustix::mount::mount_bind(format!("/proc/self/fd/{}", found.as_raw_fd()), target)
             .map_err(EngineError::io("mount", target.display()))
     }
@@ -515,6 +539,12 @@ fn make_data(data: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+fn no_directory(volume: &str, subpath: &str, errno: rustix::io::Errno) -> EngineError {
+    EngineError::Invalid(format!(
+        "cannot access path {subpath:?} of volume {volume}: {errno}"
+    ))
 }
 
 fn is_mount_point(path: &Path) -> bool {
