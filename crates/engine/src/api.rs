@@ -3,6 +3,8 @@
 mod archive;
 mod containers;
 mod error;
+mod exec;
+mod hijack;
 mod images;
 mod lines;
 mod logs;
@@ -32,6 +34,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .merge(system::routes())
         .merge(containers::routes())
+        .merge(exec::routes())
         .merge(logs::routes())
         .merge(stats::routes())
         .merge(archive::routes())

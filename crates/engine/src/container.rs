@@ -4,9 +4,15 @@
 //! | --- | --- |
 //! | `containers` | all containers: find, names |
 //! | `record`, `handle` | a container as it is kept, and in memory |
-//! | `shim` | talking to the process that stays with each |
+//! | `create`, `names`, `limits` | making one: checking the request, putting in what it leaves open |
 //! | `mounts`, `paths` | what is mounted into one |
 //! | `user`, `capabilities`, `seccomp` | who its programs are and what they may do |
+//! | `spec` | the bundle of a run |
+//! | `start`, `exit`, `restart`, `release` | a run: its beginning, its end, what comes then |
+//! | `stop`, `signals` | stopping, killing, pausing, renaming, changing |
+//! | `remove`, `recover` | taking one away; finding them again after a restart of the engine |
+//! | `shim` | talking to the process that stays with each |
+//! | `attach`, `exec` | input and output; more processes |
 //! | `health` | health checks |
 //! | `logs` | what it wrote |
 //! | `stats` | what it uses |
@@ -16,22 +22,51 @@ mod archive;
 mod capabilities;
 mod containers;
 mod filesystem;
+//! | `view` | inspect and lists |
+
+mod attach;
+mod capabilities;
+mod containers;
+mod create;
+mod exec;
+mod exit;
 #[cfg(test)]
 mod fixture;
 mod handle;
 mod health;
+mod limits;
 mod logs;
 mod mounts;
+mod names;
 mod paths;
 mod record;
+mod recover;
+mod release;
+mod remove;
+mod restart;
 mod seccomp;
 mod shim;
+pub(crate) mod signals;
+mod spec;
+mod start;
 mod stats;
+mod stop;
 mod user;
+mod view;
 
 pub(crate) use archive::{ExtractOptions, PathStat};
+pub(crate) use attach::attach;
 pub(crate) use containers::Containers;
-pub(crate) use handle::{Container, Phase, Running};
+pub(crate) use create::{CreateRequest, create};
+pub(crate) use exec::{
+    Execs, StartRequest as ExecStart, create as exec_create, inspect as exec_inspect,
+    resize as exec_resize, start as exec_start,
+};
+pub(crate) use handle::{Container, Phase};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
-pub(crate) use mounts::{MountRecord, MountSource};
-pub(crate) use record::{ContainerRecord, StateRecord, Status};
+pub(crate) use recover::recover;
+pub(crate) use remove::{RemoveRequest, remove};
+pub(crate) use spec::console_size;
+pub(crate) use start::start;
+pub(crate) use stop::{StopRequest, kill, pause, rename, resize, restart, stop, unpause, update};
+pub(crate) use view::{LIST_FILTERS, ListRequest, inspect, list, summary};

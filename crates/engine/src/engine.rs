@@ -1,13 +1,18 @@
 //! The parts of the engine put together: opening with what an earlier process left, and serving.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api,
     config::EngineConfig,
-    container::{Containers, LogWatch},
+    container::{self, Containers, Execs, LogWatch},
     error::{EngineError, Result},
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
@@ -46,6 +51,7 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) events: Arc<EventBus>,
     pub(crate) containers: Arc<Containers>,
+    pub(crate) execs: Execs,
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) volumes: Arc<Volumes>,
@@ -55,6 +61,28 @@ pub struct Engine {
     pub(crate) tasks: TaskTracker,
     /// Ends those tasks; containers go on.
     pub(crate) shutdown: CancellationToken,
+    /// Held as long as this engine uses its directories.
+    _locks: Vec<File>,
+}
+
+/// Takes a directory for this engine alone. The kernel gives it back when the process ends, however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let failed = |source| OpenError::Directory {
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 impl Engine {
@@ -72,6 +100,10 @@ impl Engine {
                 .await
                 .map_err(directory(dir.clone()))?;
         }
+        let locks = [&engine_dir, &config.run_dir]
+            .map(|dir| lock(dir))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
         let events_dir = engine_dir.join("events");
         let events = EventBus::open(&events_dir).map_err(directory(events_dir))?;
         let starter = config.starter_archive.clone();
@@ -99,8 +131,10 @@ impl Engine {
         let containers = crate::blocking::run(move || Containers::open(&settings))
             .await
             .map_err(part("containers"))?;
-        Ok(Arc::new(Self {
+        let engine = Arc::new(Self {
+            _locks: locks,
             containers: Arc::new(containers),
+            execs: Execs::default(),
             config,
             events,
             images,
@@ -109,7 +143,11 @@ impl Engine {
             log_watch: LogWatch::open(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
-        }))
+        });
+        container::recover(&engine)
+            .await
+            .map_err(part("containers"))?;
+        Ok(engine)
     }
 
     /// Answers the Docker Engine API on `RUN/mini.sock` until `shutdown`. Containers go on running afterwards.
@@ -131,6 +169,17 @@ impl Engine {
             tracing::warn!(%error, "remove bridges and rules that no container uses");
         }
         served
+    }
+
+    /// Does something to its end, also when the client that asked for it goes away meanwhile: nothing is left half-done.
+    pub(crate) async fn complete<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.tasks
+            .spawn(work)
+            .await
+            .map_err(EngineError::io("finish", "a request"))?
     }
 
     /// Returns which containers use which image.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod hooks;
 pub mod limits;
 pub mod process;
+pub mod reaper;
 pub mod rootfs;
 pub mod seccomp;
 pub mod shim;

@@ -77,6 +77,25 @@ pub fn clone3(options: CloneOptions<'_>) -> io::Result<Option<Child>> {
     }
 }
 
+/// Forks the process: the child's id, [`None`] in the child. For where a filter of system calls refuses [`clone3`], whose
+/// arguments it cannot look at.
+///
+/// # Errors
+/// `EBUSY` when the process has more than one thread, else the errno of `fork`.
+///
+/// Source: `man 2 fork`.
+pub fn fork() -> io::Result<Option<i32>> {
+    if thread_count()? != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: with one thread (checked above) no lock is held by a thread that the child lacks.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid if pid > 0 => Ok(Some(pid)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 const CLONE_PIDFD: u32 = 0x1000;
 const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;

@@ -129,6 +129,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T>
     }
 }
 
+/// Reads the JSON body of a request that was taken apart; `None` when it is empty.
+///
+/// # Errors
+/// `Invalid` for malformed JSON.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Option<T>> {
+    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES)
+        .await
+        .map_err(|error| EngineError::Invalid(format!("read request body: {error}")))?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    require_json(headers)?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| EngineError::Invalid(format!("invalid JSON: {error}")))
+}
+
 async fn body<S: Sync + Send>(request: Request, _state: &S) -> Result<Bytes> {
     axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
         .await

@@ -32,8 +32,9 @@ pub(super) struct Index {
 /// The containers of one engine.
 #[derive(Debug)]
 pub(crate) struct Containers {
-    pub(super) records: ObjectStore<ContainerRecord>,
+    pub(crate) records: ObjectStore<ContainerRecord>,
     bundles_dir: PathBuf,
+    runtime_root: PathBuf,
     cgroup_parent: String,
     index: Mutex<Index>,
 }
@@ -62,6 +63,7 @@ impl Containers {
         let containers = Self {
             records,
             bundles_dir,
+            runtime_root: config.run_dir.join("runtime"),
             cgroup_parent: config.cgroup_parent.clone(),
             index: Mutex::new(Index::default()),
         };
@@ -82,17 +84,27 @@ impl Containers {
 
     /// Adds a container whose record is durable.
     pub(super) fn insert(&self, record: ContainerRecord) -> Arc<Container> {
-        let places = Places {
-            state_dir: self.records.object_dir(&record.id),
-            bundle_dir: self.bundle_dir(&record.id),
-            cgroup_path: format!("{}/{}", self.cgroup_parent, record.id),
-        };
+        let places = self.places(&record.id);
         let (id, name) = (record.id.clone(), record.name.clone());
         let container = Container::new(record, places);
         let mut index = self.lock();
         index.names.insert(name, id.clone());
         index.containers.insert(id, Arc::clone(&container));
         container
+    }
+
+    /// Returns a container that has no record, so that what is left of it can be taken away.
+    pub(super) fn stranger(&self, id: &str) -> Arc<Container> {
+        let record = ContainerRecord::of_stranger(id);
+        Container::new(record, self.places(id))
+    }
+
+    fn places(&self, id: &str) -> Places {
+        Places {
+            state_dir: self.records.object_dir(id),
+            bundle_dir: self.bundle_dir(id),
+            cgroup_path: format!("{}/{id}", self.cgroup_parent),
+        }
     }
 
     /// Where the bundle of a container is.
@@ -105,9 +117,9 @@ impl Containers {
         &self.bundles_dir
     }
 
-    /// The control group above all containers.
-    pub(super) fn cgroup_parent(&self) -> &str {
-        &self.cgroup_parent
+    /// Where the runtime keeps its state.
+    pub(super) fn runtime_root(&self) -> &std::path::Path {
+        &self.runtime_root
     }
 
     /// Takes a container out of the index; its name is free again.
@@ -195,6 +207,11 @@ impl Containers {
 }
 
 impl NameClaim<'_> {
+    /// The name.
+    pub(super) fn text(&self) -> &str {
+        &self.name
+    }
+
     /// Leaves the name with its container.
     pub(super) fn keep(mut self) {
         self.kept = true;

@@ -5,6 +5,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use shim_protocol::AttachStreams;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{EngineError, Result},
-    id,
+    store::ObjectStore,
 };
 
 /// What those who wait for a container look at. Published after all that it says is so.
@@ -64,6 +65,10 @@ pub(super) struct Inner {
     pub(super) running: Option<Running>,
     /// The restart policy waits before the next run; cancelled by who stops or removes it.
     pub(super) backoff: Option<CancellationToken>,
+    /// The end of this run is asked for: the restart policy leaves it.
+    pub(super) end_asked: bool,
+    /// How long the restart policy waits next time.
+    pub(super) restart_delay: Duration,
     pub(super) removing: bool,
     pub(super) health: Option<HealthState>,
     pub(super) early: Vec<EarlyClient>,
@@ -82,6 +87,8 @@ pub(crate) struct Container {
     phase: watch::Sender<Phase>,
     /// Held by whoever starts, stops, changes or removes it: these never overlap.
     pub(super) lifecycle: tokio::sync::Mutex<()>,
+    /// Held while its record is changed, in memory and on disk.
+    writing: Mutex<()>,
 }
 
 /// Where a container's things are.
@@ -110,18 +117,40 @@ impl Container {
                 record: Arc::new(record),
                 running: None,
                 backoff: None,
+                end_asked: false,
+                restart_delay: Duration::ZERO,
                 removing: false,
                 health: None,
                 early: Vec::new(),
             }),
             phase: watch::Sender::new(phase),
             lifecycle: tokio::sync::Mutex::new(()),
+            writing: Mutex::new(()),
         })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every critical section leaves a consistent value at each step.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes its record, on disk and then in memory. Blocks.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written; it is as it was then.
+    pub(crate) fn change(
+        &self,
+        records: &ObjectStore<ContainerRecord>,
+        change: impl FnOnce(&mut ContainerRecord),
+    ) -> Result<()> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut record = ContainerRecord::clone(&self.record());
+        change(&mut record);
+        records
+            .save(&self.id, &record)
+            .map_err(EngineError::io("write the record of", &self.id))?;
+        self.lock().record = Arc::new(record);
+        Ok(())
     }
 
     /// Its id.
@@ -229,10 +258,5 @@ impl Container {
         attributes.insert("name".to_owned(), record.name.clone());
         attributes.insert("image".to_owned(), record.image_name().to_owned());
         attributes
-    }
-
-    /// The first twelve digits of its id.
-    pub(crate) fn short_id(&self) -> &str {
-        id::short(&self.id)
     }
 }

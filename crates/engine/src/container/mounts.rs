@@ -416,11 +416,6 @@ fn tmpfs(destination: &str, options: &str) -> Result<MountPlan> {
                 | "rslave"
                 | "unbindable"
                 | "runbindable"
-                | "bind"
-                | "rbind"
-                | "remount"
-                | "mand"
-                | "nomand"
         );
         if !known {
             return Err(invalid(format!("invalid tmpfs option {word:?}")));

@@ -81,6 +81,21 @@ impl StateRecord {
 }
 
 impl ContainerRecord {
+    /// The record of a container of which nothing but its id is known.
+    pub(super) fn of_stranger(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: String::new(),
+            created_ns: 0,
+            image: Digest::of(b""),
+            config: ContainerConfig::default(),
+            host_config: HostConfig::default(),
+            endpoints: BTreeMap::new(),
+            mounts: Vec::new(),
+            state: StateRecord::created(),
+        }
+    }
+
     /// Its labels.
     pub(crate) fn labels(&self) -> &HashMap<String, String> {
         static NONE: std::sync::LazyLock<HashMap<String, String>> =

@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
         unix::{ffi::OsStrExt as _, net},
     },
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{WaitOptions, waitpid};
 use shim_protocol::{
     AttachStreams, Call, Failure, FailureCode, MAX_LINE_BYTES, Message, Reply, Request,
     SHIM_SOCKET_FILE,
@@ -44,6 +45,8 @@ struct Waiting {
     next: u64,
     /// `None` once the connection has ended.
     replies: Option<HashMap<u64, oneshot::Sender<Reply>>>,
+    /// Who wants to know how an exec of the engine's own ends, by its id.
+    execs: HashMap<String, oneshot::Sender<i32>>,
 }
 
 /// What comes from the shim by itself.
@@ -108,6 +111,7 @@ impl Shim {
             waiting: Mutex::new(Waiting {
                 next: 1,
                 replies: Some(HashMap::new()),
+                execs: HashMap::new(),
             }),
         };
         let reader = ShimReader {
@@ -200,6 +204,11 @@ impl Shim {
         Ok((stream, early))
     }
 
+    /// Begins with a later number, after requests that were sent before this existed.
+    pub(super) fn skip_to(&self, sent: usize) {
+        self.lock().next += sent as u64;
+    }
+
     /// Hands a reply to who waits for it.
     pub(super) fn deliver(&self, seq: u64, reply: Reply) {
         let waiting = self.lock().replies.as_mut().and_then(|r| r.remove(&seq));
@@ -209,9 +218,26 @@ impl Shim {
         }
     }
 
+    /// Returns what will be the status of an exec that is about to be started.
+    pub(super) fn await_exec(&self, exec_id: &str) -> oneshot::Receiver<i32> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.lock();
+        waiting.execs.retain(|_, sender| !sender.is_closed());
+        waiting.execs.insert(exec_id.to_owned(), sender);
+        receiver
+    }
+
+    /// Hands the status of an exec to who waits for it; false when nobody does.
+    pub(super) fn exec_ended(&self, exec_id: &str, exit_code: i32) -> bool {
+        let sender = self.lock().execs.remove(exec_id);
+        sender.is_some_and(|sender| sender.send(exit_code).is_ok())
+    }
+
     /// Tells everybody who waits that no answer will come.
     pub(super) fn close(&self) {
-        self.lock().replies = None;
+        let mut waiting = self.lock();
+        waiting.replies = None;
+        waiting.execs.clear();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -269,20 +295,36 @@ pub(super) fn failed(failure: &Failure) -> EngineError {
     }
 }
 
+/// The failure of a start, in the words in which Docker's clients expect it.
+pub(super) fn start_failed(failure: &Failure) -> EngineError {
+    let words = "failed to create task for container: OCI runtime create failed: unable to start container process";
+    let told = |error: EngineError| format!("{words}: {error}: unknown");
+    match failed(failure) {
+        EngineError::Invalid(message) => {
+            EngineError::Invalid(format!("{words}: {message}: unknown"))
+        }
+        EngineError::Unsupported(message) => {
+            EngineError::Unsupported(format!("{words}: {message}: unknown"))
+        }
+        other => EngineError::Internal(told(other)),
+    }
+}
+
 /// Waits until a child of ours has ended, and takes its status so that nothing of it stays.
 pub(super) async fn reap(pid: i32) {
+    use tokio::signal::unix::{SignalKind, signal};
     let Some(pid) = rustix::process::Pid::from_raw(pid) else {
         return;
     };
-    let wait = async {
-        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)?;
-        let pidfd = tokio::io::unix::AsyncFd::<OwnedFd>::new(pidfd)?;
-        pidfd.readable().await.map(drop)
+    // Listening first: a child that ends between the look and the wait is not missed.
+    let mut children = match signal(SignalKind::child()) {
+        Ok(children) => children,
+        Err(error) => {
+            tracing::error!(%error, "listen for the ends of children");
+            return;
+        }
     };
-    let outcome: io::Result<()> = wait.await;
-    if let Err(error) = outcome {
-        tracing::debug!(%error, pid = pid.as_raw_nonzero(), "wait for a shim");
+    while let Ok(None) = waitpid(Some(pid), WaitOptions::NOHANG) {
+        children.recv().await;
     }
-    // It has ended, or we cannot know: no blocking either way.
-    let _status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
 }

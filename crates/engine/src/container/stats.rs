@@ -125,7 +125,7 @@ impl Meter {
         let cgroup = match opened {
             Ok(cgroup) => cgroup,
             Err(error) => {
-                tracing::debug!(%error, container = container.short_id(), "open its cgroup");
+                tracing::debug!(%error, container = container.id(), "open its cgroup");
                 return None;
             }
         };

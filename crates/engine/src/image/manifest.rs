@@ -154,7 +154,7 @@ impl Platform {
     }
 
     /// Whether an image of platform `offered` is one for this platform.
-    fn takes(&self, offered: &Self) -> bool {
+    pub(crate) fn takes(&self, offered: &Self) -> bool {
         let default_variant = if self.architecture == "arm64" {
             "v8"
         } else {
