@@ -18,18 +18,16 @@
 //! | `stats` | what it uses |
 //! | `filesystem`, `archive` | its files: seen, copied in and out |
 
-mod archive;
-mod capabilities;
-mod containers;
-mod filesystem;
 //! | `view` | inspect and lists |
 
+mod archive;
 mod attach;
 mod capabilities;
 mod containers;
 mod create;
 mod exec;
 mod exit;
+mod filesystem;
 #[cfg(test)]
 mod fixture;
 mod handle;

@@ -23,7 +23,9 @@ use rustix::{
 };
 use serde::Serialize;
 
-use super::{Container, ContainerRecord, filesystem::ContainerFiles, paths::clean_absolute, user};
+use super::{
+    Container, filesystem::ContainerFiles, paths::clean_absolute, record::ContainerRecord, user,
+};
 use crate::{
     engine::Engine,
     error::{EngineError, Result},

@@ -25,7 +25,10 @@ use sys::{
     mountns::Tree,
 };
 
-use super::{Container, MountRecord, MountSource};
+use super::{
+    Container,
+    mounts::{MountRecord, MountSource},
+};
 use crate::{
     engine::Engine,
     error::{EngineError, Result},
@@ -75,11 +78,11 @@ impl Engine {
             }
         }
         let tree = Tree::build(|| self.put_together(container, access))
-            .map_err(EngineError::io("mount files of", container.short_id()))?;
+            .map_err(EngineError::io("mount files of", container.id()))?;
         let root = tree
             .as_fd()
             .try_clone_to_owned()
-            .map_err(EngineError::io("open root of", container.short_id()))?;
+            .map_err(EngineError::io("open root of", container.id()))?;
         Ok(ContainerFiles {
             root: RootFd::new(root),
             kernel: HashSet::new(),

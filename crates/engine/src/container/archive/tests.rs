@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     EngineConfig,
-    container::{MountRecord, MountSource, StateRecord},
+    container::{
+        mounts::{MountRecord, MountSource},
+        record::StateRecord,
+    },
     id,
     image::ImportSource,
     layer::TarReader,
