@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
     body::Body,
     extract::{Path, State},
     http::{StatusCode, header},
@@ -11,7 +11,9 @@ use axum::{
     routing::get,
 };
 use base64::Engine as _;
-use futures_util::TryStreamExt as _;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _};
+use serde_json::{Value, json};
 
 use super::query::Params;
 use crate::{
@@ -82,9 +84,13 @@ async fn read(
         container.event_attributes(),
     );
     let stat = stat_header(&found.stat)?;
-    let archive = write_body(move |writer| files.pack(&found, writer));
+    let archive = tar(write_body(move |writer| files.pack(&found, writer)));
+    Ok((stat, archive).into_response())
+}
+
+fn tar(archive: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Response {
     let body = Body::from_stream(archive.map_err(std::io::Error::other));
-    Ok((stat, [(header::CONTENT_TYPE, TAR)], body).into_response())
+    ([(header::CONTENT_TYPE, TAR)], body).into_response()
 }
 
 async fn write(
@@ -110,4 +116,35 @@ async fn write(
     let done = engine.tasks.spawn(work).await;
     done.map_err(EngineError::io("unpack", "archive"))??;
     Ok(StatusCode::OK)
+}
+
+async fn export(State(engine): State<Arc<Engine>>, Path(id): Path<String>) -> Result<Response> {
+    let container = engine.containers.resolve(&id)?;
+    let (open_engine, open_container) = (Arc::clone(&engine), Arc::clone(&container));
+    let files = blocking::run(move || open_engine.container_rootfs(&open_container)).await?;
+    engine.events.publish(
+        EventKind::Container,
+        "export",
+        container.id(),
+        container.event_attributes(),
+    );
+    Ok(tar(write_body(move |writer| files.pack_all(writer))))
+}
+
+async fn changes(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+) -> Result<Json<Option<Vec<Value>>>> {
+    let container = engine.containers.resolve(&id)?;
+    let changes = blocking::run(move || {
+        let changes = engine.images.snapshots().changes(container.id())?;
+        Ok(changes)
+    })
+    .await?;
+    let listed: Vec<Value> = changes
+        .iter()
+        .map(|change| json!({ "Path": change.path.to_string_lossy(), "Kind": change.kind as u8 }))
+        .collect();
+    // No changes are `null`, as clients of Docker know it.
+    Ok(Json(Some(listed).filter(|listed| !listed.is_empty())))
 }

@@ -6,7 +6,6 @@
 //! Source: moby daemon/archive_unix.go, daemon/server/router/container/copy.go.
 
 use std::{
-    collections::HashSet,
     io::{Read, Write},
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
@@ -213,6 +212,20 @@ impl ContainerFiles {
         Ok(())
     }
 
+    /// Writes everything that is there as an archive: what `docker export` gives.
+    ///
+    /// # Errors
+    /// As [`ContainerFiles::pack`].
+    pub(crate) fn pack_all(&self, writer: impl Write) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(&self.root, ".", flags, Mode::empty())
+            .map_err(EngineError::io("open", "root of container"))?;
+        let mut packer = Packer::new(writer, PackForm::Files, self.closed.clone());
+        packer.add_content(&root, b"")?;
+        packer.finish()?;
+        Ok(())
+    }
+
     /// Unpacks an archive, which may be compressed, into the directory at a path, over what is there.
     ///
     /// # Errors
@@ -377,17 +390,6 @@ fn go_mode(mode: u32) -> u32 {
     let special = [(0o4000, 23), (0o2000, 22), (0o1000, 20)];
     let bits = special.iter().filter(|(bit, _)| mode & bit != 0);
     bits.fold(kind | mode & 0o777, |go, (_, shift)| go | 1 << shift)
-}
-
-/// Writes the whole tree below an open directory as an archive: what `docker export` gives. Volumes are no part of it.
-///
-/// # Errors
-/// `Internal` when something cannot be read or the reader of the archive is gone.
-pub(crate) fn pack_root(root: &OwnedFd, writer: impl Write) -> Result<()> {
-    let mut packer = Packer::new(writer, PackForm::Files, HashSet::new());
-    packer.add_content(root, b"")?;
-    packer.finish()?;
-    Ok(())
 }
 
 #[cfg(test)]

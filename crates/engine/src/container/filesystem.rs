@@ -13,7 +13,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat},
+    fs::{
+        AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags, fstat, mkdirat, open,
+        openat, statat, statx,
+    },
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -22,7 +25,7 @@ use rustix::{
 };
 use sys::{
     mount::{MountAttributes, RDONLY, propagation, set_attributes},
-    mountns::Tree,
+    mountns::{Tree, TreeError},
 };
 
 use super::{
@@ -77,18 +80,29 @@ impl Engine {
                 }
             }
         }
-        let tree = Tree::build(|| self.put_together(container, access))
-            .map_err(EngineError::io("mount files of", container.id()))?;
-        let root = tree
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(EngineError::io("open root of", container.id()))?;
-        Ok(ContainerFiles {
-            root: RootFd::new(root),
-            kernel: HashSet::new(),
-            closed: HashSet::new(),
-            _tree: Some(tree),
-        })
+        ContainerFiles::of_tree(
+            container,
+            Tree::build(|| self.put_together(container, access)),
+        )
+    }
+
+    /// Opens the root file system of a container without its volumes and the rest of what is mounted into it. Blocks.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be mounted.
+    pub(crate) fn container_rootfs(&self, container: &Container) -> Result<ContainerFiles> {
+        if let Some(root) = mounted_rootfs(container)? {
+            return Ok(ContainerFiles {
+                root,
+                kernel: HashSet::new(),
+                closed: HashSet::new(),
+                _tree: None,
+            });
+        }
+        ContainerFiles::of_tree(
+            container,
+            Tree::build(|| self.mount_rootfs(container, Access::Read)),
+        )
     }
 
     /// Mounts root file system and volumes of a container in this thread's mount namespace, which is a private one.
@@ -106,6 +120,23 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        let target = self.mount_rootfs(container, access)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(&target, flags, Mode::empty())
+            .map(RootFd::new)
+            .map_err(EngineError::io("open", target.display()))?;
+        for (mount, source) in sources {
+            mount_into(&root, mount, &source)?;
+        }
+        if record.host_config.readonly_rootfs == Some(true) {
+            set_attributes(root.as_fd(), read_only(), false)
+                .map_err(EngineError::io("make read-only", target.display()))?;
+        }
+        Ok(target)
+    }
+
+    /// Mounts the root file system of a container in this thread's mount namespace, which is a private one.
+    fn mount_rootfs(&self, container: &Container, access: Access) -> Result<PathBuf> {
         let scratch = self.config.run_dir.join("view");
         std::fs::create_dir_all(&scratch).map_err(EngineError::io("create", scratch.display()))?;
         mount_scratch(&scratch).map_err(EngineError::io("mount on", scratch.display()))?;
@@ -114,20 +145,12 @@ impl Engine {
             .snapshots()
             .view(container.id(), access, &scratch)?;
         let target = scratch.join("root");
-        let mounted = mkdirat(CWD, &target, Mode::from(0o755)).and_then(|()| {
-            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            move_mount(&rootfs, "", CWD, &target, flags)?;
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            open(&target, flags, Mode::empty())
-        });
-        let root = RootFd::new(mounted.map_err(EngineError::io("mount on", target.display()))?);
-        for (mount, source) in sources {
-            mount_into(&root, mount, &source)?;
-        }
-        if record.host_config.readonly_rootfs == Some(true) {
-            set_attributes(root.as_fd(), read_only(), false)
-                .map_err(EngineError::io("make read-only", target.display()))?;
-        }
+        mkdirat(CWD, &target, Mode::from(0o755))
+            .and_then(|()| {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                move_mount(&rootfs, "", CWD, &target, flags)
+            })
+            .map_err(EngineError::io("mount on", target.display()))?;
         Ok(target)
     }
 
@@ -181,6 +204,23 @@ fn read_only() -> MountAttributes {
 }
 
 impl ContainerFiles {
+    fn of_tree(container: &Container, tree: Result<Tree, TreeError<EngineError>>) -> Result<Self> {
+        let tree = match tree {
+            Err(TreeError::Build(error)) => return Err(error),
+            other => other.map_err(EngineError::io("mount files of", container.id()))?,
+        };
+        let root = tree
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(EngineError::io("open root of", container.id()))?;
+        Ok(Self {
+            root: RootFd::new(root),
+            kernel: HashSet::new(),
+            closed: HashSet::new(),
+            _tree: Some(tree),
+        })
+    }
+
     fn of_running(root: OwnedFd) -> Result<Self> {
         let device = |path: &str| statat(&root, path, AtFlags::SYMLINK_NOFOLLOW).map(|s| s.st_dev);
         let own = device(".").map_err(EngineError::io("stat", "root of container"))?;
@@ -194,6 +234,20 @@ impl ContainerFiles {
             _tree: None,
         })
     }
+}
+
+/// The root file system that is mounted while a container runs; `None` when it is not.
+fn mounted_rootfs(container: &Container) -> Result<Option<RootFd>> {
+    let path = container.rootfs();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = match open(&path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(EngineError::io("open", path.display()))?,
+    };
+    let found = statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+        .map_err(EngineError::io("stat", path.display()))?;
+    let mounted = found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(mounted.then(|| RootFd::new(opened)))
 }
 
 /// The root of a container's first process; `None` when that process is not the container's.

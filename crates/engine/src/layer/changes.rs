@@ -1,6 +1,7 @@
 //! What a container has changed in its root file system.
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     os::{fd::AsFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use rustix::{
 
 use super::{
     error::LayerError,
-    root::{RootFd, file_type, is_whiteout, open_directory, stat},
+    root::{RootFd, file_type, is_whiteout, open_directory, split, stat},
 };
 
 /// One changed path.
@@ -36,11 +37,99 @@ pub(crate) enum ChangeKind {
     Deleted = 2,
 }
 
-/// The changes in an overlay's upper directory over `lower` (the lowest layer first).
-pub(super) fn of_upper(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>, LayerError> {
+/// What the runtime puts into every root file system to mount on, where the image lacks it. It is no change of anybody's
+/// for as long as it is empty; dockerd keeps it in a layer of its own.
+const MOUNT_POINTS: [&str; 10] = [
+    "dev",
+    "dev/console",
+    "dev/mqueue",
+    "dev/pts",
+    "dev/shm",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "proc",
+    "sys",
+];
+
+/// Paths below the root that are no changes though the container has them and its image does not: see [`MOUNT_POINTS`].
+/// With them go the directories that were copied up for nothing else.
+pub(super) fn mount_points(
+    upper: &Path,
+    lower: &[PathBuf],
+) -> Result<HashSet<Vec<u8>>, LayerError> {
+    let lower = Lower::open(lower)?;
+    let top = RootFd::open(upper).map_err(LayerError::path("open", upper))?;
+    let opened = |path: &[u8]| {
+        let directory = top.directory(path)?;
+        open_directory(&directory, b".")
+    };
+    let mut hidden = HashSet::new();
+    // The deepest first: a directory is empty when nothing but such things is in it.
+    for path in ["etc"]
+        .into_iter()
+        .chain(MOUNT_POINTS)
+        .map(str::as_bytes)
+        .rev()
+    {
+        let (parent, name) = split(path);
+        let Ok(parent) = opened(parent) else { continue };
+        let Some(here) = stat(&parent, name).map_err(LayerError::path("stat", upper))? else {
+            continue;
+        };
+        let below = lower.find(path)?;
+        let nobodys = match below {
+            None => true,
+            Some(below) => {
+                let key = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+                path == b"etc" && key(&below) == key(&here)
+            }
+        };
+        let empty = match file_type(&here) {
+            FileType::RegularFile => here.st_size == 0,
+            FileType::Directory => {
+                let directory = opened(path).map_err(LayerError::path("open", upper))?;
+                let mut names = entry_names(&directory).map_err(LayerError::path("read", upper))?;
+                names.retain(|name| !hidden.contains(&[path, b"/", name.as_slice()].concat()));
+                names.is_empty()
+            }
+            _ => false,
+        };
+        if empty && nobodys {
+            hidden.insert(path.to_vec());
+        }
+    }
+    // With nothing hidden in it, someone else has put it there.
+    if !hidden.iter().any(|path| path.starts_with(b"etc/")) {
+        hidden.remove(b"etc".as_slice());
+    }
+    Ok(hidden)
+}
+
+fn entry_names(directory: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
+}
+
+/// The changes in an overlay's upper directory over `lower` (the lowest layer first), without `hidden`.
+pub(super) fn of_upper(
+    upper: &Path,
+    lower: &[PathBuf],
+    hidden: &HashSet<Vec<u8>>,
+) -> Result<Vec<Change>, LayerError> {
     let lower = Lower::open(lower)?;
     let mut changes = Vec::new();
     walk(upper, &mut |path, here| {
+        if hidden.contains(path) {
+            return Ok(());
+        }
         let below = lower.find(path)?;
         let kind = if is_whiteout(here) {
             if below.is_none() {
@@ -59,12 +148,19 @@ pub(super) fn of_upper(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>, L
     Ok(changes)
 }
 
-/// The changes of a full copy against the layers it was made from.
-pub(super) fn of_copy(copy: &Path, layers: &[PathBuf]) -> Result<Vec<Change>, LayerError> {
+/// The changes of a full copy against the layers it was made from, without `hidden`.
+pub(super) fn of_copy(
+    copy: &Path,
+    layers: &[PathBuf],
+    hidden: &HashSet<Vec<u8>>,
+) -> Result<Vec<Change>, LayerError> {
     let lower = Lower::open(layers)?;
     let copied = Lower::open(&[copy.to_owned()])?;
     let mut changes = Vec::new();
     walk(copy, &mut |path, here| {
+        if hidden.contains(path) {
+            return Ok(());
+        }
         match lower.find(path)? {
             None => changes.push(change(path, ChangeKind::Added)),
             Some(below) if differs(here, &below) => {
@@ -90,7 +186,7 @@ pub(super) fn of_copy(copy: &Path, layers: &[PathBuf]) -> Result<Vec<Change>, La
 /// Bytes of all files in a tree; a file with several names counts once.
 pub(super) fn tree_size(path: &Path) -> Result<u64, LayerError> {
     let mut size_bytes = 0;
-    let mut linked = std::collections::HashSet::new();
+    let mut linked = HashSet::new();
     walk(path, &mut |_path, stat| {
         if file_type(stat) == FileType::RegularFile
             && (stat.st_nlink == 1 || linked.insert(stat.st_ino))

@@ -43,6 +43,8 @@ pub(crate) struct Packer<W> {
     form: Form,
     /// Directories on these devices are entered only by whoever names something on them.
     closed: HashSet<u64>,
+    /// Names in the archive that are left out.
+    omitted: HashSet<Vec<u8>>,
     /// Under which name a file with several has been written.
     linked: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
@@ -65,9 +67,15 @@ impl<W: Write> Packer<W> {
             writer: TarWriter::new(inner),
             form,
             closed,
+            omitted: HashSet::new(),
             linked: HashMap::new(),
             buffer: vec![0; 128 * 1024],
         }
+    }
+
+    /// Leaves out what would get one of these names, with all that is in it.
+    pub(crate) fn omit(&mut self, archived: HashSet<Vec<u8>>) {
+        self.omitted = archived;
     }
 
     /// Adds what is under `name` in `directory` as `archived`; a directory with all that is in it.
@@ -134,6 +142,9 @@ impl<W: Write> Packer<W> {
                 continue;
             };
             let archived = join(&current.archived, &name);
+            if self.omitted.contains(&archived) {
+                continue;
+            }
             let directory = match beneath(&top, &current.path) {
                 Ok(directory) => directory,
                 Err(errno) if vanished(errno) => continue,

@@ -272,9 +272,13 @@ impl Snapshots {
     ) -> Result<W, LayerError> {
         let upper = self.upper_dir(container_id)?;
         let top = RootFd::open(&upper).map_err(LayerError::path("open", &upper))?;
+        let record = self.record(container_id)?;
         let mut packer = Packer::new(writer, Form::Layer, HashSet::new());
-        match self.record(container_id)?.driver {
-            Driver::Overlay => packer.add_content(&top, b"")?,
+        match record.driver {
+            Driver::Overlay => {
+                packer.omit(changes::mount_points(&upper, &self.diff_dirs(&record))?);
+                packer.add_content(&top, b"")?;
+            }
             Driver::Copy => pack_listed(&mut packer, &top, &self.changes(container_id)?)?,
         }
         packer.finish()
@@ -320,9 +324,10 @@ impl Snapshots {
         let record = self.record(container_id)?;
         let upper = self.upper_dir(container_id)?;
         let lower = self.diff_dirs(&record);
+        let hidden = changes::mount_points(&upper, &lower)?;
         match record.driver {
-            Driver::Overlay => changes::of_upper(&upper, &lower),
-            Driver::Copy => changes::of_copy(&upper, &lower),
+            Driver::Overlay => changes::of_upper(&upper, &lower, &hidden),
+            Driver::Copy => changes::of_copy(&upper, &lower, &hidden),
         }
     }
 

@@ -303,7 +303,7 @@ fn kernel_volumes_and_binds_are_there() {
         .iter()
         .map(|change| change.path.to_str().unwrap())
         .collect();
-    assert_eq!(paths, ["/data", "/etc", "/etc/hosts", "/host"]);
+    assert_eq!(paths, ["/data", "/host"]);
 }
 
 #[test]
@@ -480,4 +480,27 @@ fn kernel_a_container_that_shuffles_its_volume_never_gets_at_the_host() {
     });
     assert_eq!(fs::read_dir(host.path()).unwrap().count(), 1);
     assert_eq!(fs::read_dir(host.path().join("sub")).unwrap().count(), 1);
+}
+
+#[test]
+fn kernel_an_export_is_the_root_file_system_alone() {
+    let box_ = fixture(|_record| {});
+    box_.extract("/data", &[("in-volume", "x")], ExtractOptions::default())
+        .unwrap();
+    box_.extract("/tmp", &[("new", "x")], ExtractOptions::default())
+        .unwrap();
+    let mut archive = Vec::new();
+    let files = box_.engine.container_rootfs(&box_.container).unwrap();
+    files.pack_all(&mut archive).unwrap();
+    let mut reader = TarReader::new(archive.as_slice());
+    let mut names = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        names.push(String::from_utf8(entry.path).unwrap());
+    }
+    assert!(names.contains(&"tmp/new".to_owned()) && names.contains(&"data/".to_owned()));
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.starts_with("data/i") || name.starts_with("host/f"))
+    );
 }

@@ -271,3 +271,46 @@ fn kernel_a_view_to_read_changes_nothing() {
     let second = view(Access::Read, "s");
     assert!(read(&second, "lost").is_err());
 }
+
+#[test]
+fn kernel_what_the_runtime_mounts_on_is_no_change() {
+    let fixture = fixture();
+    for driver in [Driver::Overlay, Driver::Copy] {
+        let snapshots = open(&fixture, driver);
+        let id = format!("{driver:?}");
+        snapshots.prepare(&id, &fixture.image).unwrap();
+        let root = fixture.dir.path().join("root");
+        snapshots.mount(&id, &root).unwrap();
+        for made in ["proc", "sys", "dev", "dev/pts", "dev/shm"] {
+            fs::create_dir(root.join(made)).unwrap();
+        }
+        for made in [
+            "etc/hosts",
+            "etc/resolv.conf",
+            "etc/hostname",
+            "dev/console",
+        ] {
+            fs::write(root.join(made), "").unwrap();
+        }
+        let changes = || {
+            let changes = snapshots.changes(&id).unwrap();
+            let paths = changes
+                .into_iter()
+                .map(|change| change.path.to_str().unwrap().to_owned());
+            paths.collect::<Vec<_>>()
+        };
+        assert_eq!(changes(), [""; 0], "{driver:?}");
+        let archive = snapshots.pack_changes(&id, Vec::new()).unwrap();
+        assert!(archive.iter().all(|byte| *byte == 0), "{driver:?}");
+        fs::write(root.join("etc/hosts"), "own").unwrap();
+        fs::write(root.join("dev/disk"), "own").unwrap();
+        let mut expected = vec!["/dev", "/dev/disk", "/etc", "/etc/hosts"];
+        if driver == Driver::Copy {
+            // Times of directories are not compared.
+            expected.retain(|path| *path != "/etc");
+        }
+        assert_eq!(changes(), expected, "{driver:?}");
+        snapshots.unmount(&root).unwrap();
+        snapshots.remove(&id).unwrap();
+    }
+}
