@@ -17,7 +17,6 @@
 //! | `logs` | what it wrote |
 //! | `stats` | what it uses |
 //! | `filesystem`, `archive` | its files: seen, copied in and out |
-
 //! | `view` | inspect and lists |
 
 mod archive;
