@@ -15,6 +15,7 @@ pub(crate) mod server;
 mod stats;
 mod swarm;
 mod system;
+mod top;
 mod version;
 mod volumes;
 
@@ -37,6 +38,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(exec::routes())
         .merge(logs::routes())
         .merge(stats::routes())
+        .merge(top::routes())
         .merge(archive::routes())
         .merge(images::routes())
         .merge(networks::routes())

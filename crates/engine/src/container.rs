@@ -15,7 +15,7 @@
 //! | `attach`, `exec` | input and output; more processes |
 //! | `health` | health checks |
 //! | `logs` | what it wrote |
-//! | `stats` | what it uses |
+//! | `stats`, `top` | what it uses, and its processes |
 //! | `filesystem`, `archive` | its files: seen, copied in and out |
 //! | `view` | inspect and lists |
 
@@ -48,6 +48,7 @@ mod spec;
 mod start;
 mod stats;
 mod stop;
+mod top;
 mod user;
 mod view;
 

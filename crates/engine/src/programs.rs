@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::error::{EngineError, Result};
 
@@ -26,6 +26,8 @@ pub(crate) enum Program {
     IptablesNft,
     /// The same for its older form.
     IptablesLegacy,
+    /// Shows processes (package `procps`).
+    Ps,
 }
 
 impl Program {
@@ -34,6 +36,7 @@ impl Program {
             Self::Nft => "nft",
             Self::IptablesNft => "iptables-nft",
             Self::IptablesLegacy => "iptables-legacy",
+            Self::Ps => "ps",
         }
     }
 
@@ -51,13 +54,8 @@ impl Program {
     /// `Unavailable` when it is not installed, `Internal` with its own words when it does not succeed.
     pub(crate) fn run(self, arguments: &[&str], input: &str) -> Result<String> {
         let name = self.file_name();
-        let path = self.find().ok_or_else(|| {
-            EngineError::Unavailable(format!("run {name}: program not found; install it"))
-        })?;
-        let mut child = Command::new(&path)
-            .args(arguments)
-            .env_clear()
-            .current_dir("/")
+        let (path, mut command) = self.command(arguments)?;
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -78,6 +76,28 @@ impl Program {
         written.map_err(EngineError::io("write to", path.display()))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+
+    /// Runs the program without input and returns what came of it, success or not. Blocks.
+    ///
+    /// # Errors
+    /// `Unavailable` when it is not installed, `Internal` when it cannot be run.
+    pub(crate) fn output(self, arguments: &[&str]) -> Result<Output> {
+        let (path, mut command) = self.command(arguments)?;
+        command
+            .stdin(Stdio::null())
+            .output()
+            .map_err(EngineError::io("run", path.display()))
+    }
+
+    fn command(self, arguments: &[&str]) -> Result<(PathBuf, Command)> {
+        let path = self.find().ok_or_else(|| {
+            let name = self.file_name();
+            EngineError::Unavailable(format!("run {name}: program not found; install it"))
+        })?;
+        let mut command = Command::new(&path);
+        command.args(arguments).env_clear().current_dir("/");
+        Ok((path, command))
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +106,12 @@ mod tests {
 
     #[test]
     fn programs_are_found_by_absolute_path_only() {
-        for program in [Program::Nft, Program::IptablesNft, Program::IptablesLegacy] {
+        for program in [
+            Program::Nft,
+            Program::IptablesNft,
+            Program::IptablesLegacy,
+            Program::Ps,
+        ] {
             assert!(program.find().is_none_or(|path| path.is_absolute()));
         }
     }
