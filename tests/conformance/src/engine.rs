@@ -66,11 +66,9 @@ impl Engine {
         });
         let socket = PathBuf::from(address.strip_prefix("unix://").expect("a unix:// address"));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!(
-            "cos-{name}-{}-{count}-{}",
-            std::process::id(),
-            test.replace('_', "-")
-        );
+        // A container's name is a host name too, of which a part has at most 63 characters.
+        let test: String = test.replace('_', "-").chars().take(24).collect();
+        let prefix = format!("cos-{name}-{}-{count}-{test}", std::process::id());
         Self { socket, prefix }
     }
 

@@ -10,6 +10,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use bollard_stubs::models::{ContainerSummary, ContainerUpdateBody};
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use shim_protocol::{AttachStreams, ConsoleSize};
 
@@ -21,14 +22,15 @@ use super::{
 use crate::{
     blocking,
     container::{
-        self, Container, CreateRequest, LIST_FILTERS, ListRequest, Phase, RemoveRequest,
-        StopRequest, signals,
+        self, Container, CreateRequest, LIST_FILTERS, ListRequest, LogFormat, LogRequest, Phase,
+        RemoveRequest, StopRequest, signals,
     },
     engine::Engine,
     error::{EngineError, Result},
     events::EventKind,
     filters::Filters,
     image::Platform,
+    time,
 };
 
 type Shared = State<Arc<Engine>>;
@@ -302,9 +304,25 @@ async fn attach(
     } else {
         None
     };
+    // After it was attached: a line that comes meanwhile may be seen twice, but none is missed.
+    let preface = if params.flag("logs") {
+        let request = LogRequest {
+            stdout: wanted.stdout,
+            stderr: wanted.stderr,
+            until_ns: Some(time::now_ns()),
+            format: LogFormat {
+                multiplexed: !terminal,
+                timestamps: false,
+            },
+            ..LogRequest::default()
+        };
+        container.logs(request, &engine.log_watch)?.boxed()
+    } else {
+        hijack::preface(Vec::new())
+    };
     let session = Session {
         process,
-        preface: Vec::new(),
+        preface,
         detach_keys: terminal.then_some(keys),
         stdin: wanted.stdin,
         content_type: hijack::content_type(version, terminal),

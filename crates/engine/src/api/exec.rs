@@ -87,7 +87,7 @@ async fn start(
     };
     let mut session = Session {
         process: None,
-        preface: Vec::new(),
+        preface: hijack::preface(Vec::new()),
         detach_keys: terminal
             .then(|| DetachKeys::parse(exec.detach_keys()))
             .transpose()?,
@@ -99,7 +99,7 @@ async fn start(
         Ok(stream) => session.process = stream,
         Err(error @ (EngineError::Invalid(_) | EngineError::Internal(_))) if !detach => {
             // As Docker: whoever waits at the connection reads why there is no process, and the exec has its status.
-            session.preface = refusal(&error, terminal);
+            session.preface = hijack::preface(refusal(&error, terminal));
         }
         Err(error) => return Err(error),
     }

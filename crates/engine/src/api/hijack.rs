@@ -11,7 +11,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::TryStreamExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -51,13 +52,19 @@ pub(super) struct Session {
     /// Of the process: the connection, and what it said already.
     pub(super) process: Option<(UnixStream, Vec<u8>)>,
     /// Sent to the client first.
-    pub(super) preface: Vec<u8>,
+    pub(super) preface: BoxStream<'static, Result<Bytes>>,
     /// The keys that leave the process running; none without a terminal.
     pub(super) detach_keys: Option<DetachKeys>,
     /// Whether the client's bytes go to the process.
     pub(super) stdin: bool,
     /// The media type.
     pub(super) content_type: HeaderValue,
+}
+
+/// Bytes that are there already, as a [`Session::preface`].
+pub(super) fn preface(bytes: Vec<u8>) -> BoxStream<'static, Result<Bytes>> {
+    let pieces = (!bytes.is_empty()).then(|| Ok(bytes.into()));
+    futures_util::stream::iter(pieces).boxed()
 }
 
 /// How a session ended.
@@ -144,7 +151,7 @@ where
 
 struct Pass {
     process: Option<(UnixStream, Vec<u8>)>,
-    preface: Vec<u8>,
+    preface: BoxStream<'static, Result<Bytes>>,
     /// What the client sent with its request.
     early: Vec<u8>,
     detach_keys: Option<DetachKeys>,
@@ -152,13 +159,22 @@ struct Pass {
 }
 
 /// Passes bytes both ways until the process's output ends or the client leaves.
-async fn pass<R, W>(reader: &mut R, writer: &mut W, pass: Pass) -> Ending
+async fn pass<R, W>(reader: &mut R, writer: &mut W, mut pass: Pass) -> Ending
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    if writer.write_all(&pass.preface).await.is_err() {
-        return Ending::Gone;
+    while let Some(piece) = pass.preface.next().await {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::warn!(%error, "read what comes before a stream");
+                break;
+            }
+        };
+        if writer.write_all(&piece).await.is_err() {
+            return Ending::Gone;
+        }
     }
     let Some((process, said)) = pass.process else {
         return Ending::Delivered;

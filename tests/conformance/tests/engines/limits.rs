@@ -18,10 +18,19 @@ on_both! {
     async fn half_a_cpu_holds_a_busy_loop_to_a_half(engine: &Engine) {
         let container = engine.start(&["sh", "-c", "while :; do :; done"], json!({"HostConfig": {"NanoCpus": 500_000_000}})).await;
         let used = || async { engine.get(&container.path("/stats?stream=0&one-shot=1")).await.expect(200).json()["cpu_stats"]["cpu_usage"]["total_usage"].as_f64().unwrap() };
-        let (before, started) = (used().await, std::time::Instant::now());
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let share = (used().await - before) / (started.elapsed().as_secs_f64() * 1e9);
-        assert!((0.45..=0.55).contains(&share), "{share}");
+        // A machine that is busy with other things gives it less: measured again then. More is never right.
+        let mut shares = Vec::new();
+        for _ in 0..4 {
+            let (before, started) = (used().await, std::time::Instant::now());
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let share = (used().await - before) / (started.elapsed().as_secs_f64() * 1e9);
+            assert!(share <= 0.55, "{share}");
+            shares.push(share);
+            if share >= 0.45 {
+                return;
+            }
+        }
+        panic!("never a half: {shares:?}");
     }
 
     async fn a_fork_bomb_stops_at_the_pids_limit(engine: &Engine) {
