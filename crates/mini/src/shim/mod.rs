@@ -10,5 +10,6 @@ mod launch;
 mod log;
 mod server;
 mod streams;
+mod wait;
 
 pub use launch::run;

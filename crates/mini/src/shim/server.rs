@@ -1,10 +1,9 @@
 //! The shim's one thread: it waits for output, clients, signals and memory, and never wakes up without one of them.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use cgroups::{Cgroup, OomWatch};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, pidfd_send_signal, wait};
@@ -17,19 +16,17 @@ use crate::shim::connection::{Connection, Role, Target};
 use crate::shim::exec::{self, Joinable};
 use crate::shim::log::{Log, Stream};
 use crate::shim::streams::{Read, Streams};
-
-/// More clients at a time are kept waiting: the shim must not run out of descriptors.
-const MAX_CONNECTIONS: usize = 256;
+use crate::shim::wait::Token;
 
 /// The kernel of cgroup v1 tells that memory has run out before it has killed: looked again after 1, 2, 4, … ms.
 const OOM_LOOKS: u32 = 10;
 
 /// An exec's process.
 #[derive(Debug)]
-struct Exec {
+pub(super) struct Exec {
     pid: i32,
     pidfd: OwnedFd,
-    streams: Streams,
+    pub(super) streams: Streams,
 }
 
 /// Where the container's traces on disk are, for its end.
@@ -52,10 +49,10 @@ pub(crate) struct Server<'a> {
     pub(crate) streams: Streams,
     pub(crate) stdin_once: bool,
     pub(crate) connections: Vec<Connection>,
-    execs: BTreeMap<String, Exec>,
+    pub(super) execs: BTreeMap<String, Exec>,
     oom_kills_total: u64,
     /// When the kills are counted again, on the monotonic clock, and how often that was done.
-    oom_look: Option<(u64, u32)>,
+    pub(super) oom_look: Option<(u64, u32)>,
     buffer: Vec<u8>,
 }
 
@@ -72,18 +69,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) streams: Streams,
     pub(crate) stdin_once: bool,
     pub(crate) connections: Vec<Connection>,
-}
-
-/// What a polled descriptor is.
-#[derive(Clone, Debug)]
-enum Token {
-    Listener,
-    Signals,
-    Oom,
-    Output(Target, Stream),
-    Input(Target),
-    /// Its index, and whether the peer is gone.
-    Connection(usize, bool),
 }
 
 impl<'a> Server<'a> {
@@ -125,78 +110,6 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn wait(&self) -> Result<Vec<Token>> {
-        let mut wanted: Vec<(Token, BorrowedFd<'_>, PollFlags)> = Vec::new();
-        wanted.push((Token::Signals, self.signals.as_fd(), PollFlags::IN));
-        if let Some(listener) = &self.listener
-            && self.connections.len() < MAX_CONNECTIONS
-        {
-            wanted.push((Token::Listener, listener.as_fd(), PollFlags::IN));
-        }
-        if let Some(oom) = &self.oom {
-            wanted.push((Token::Oom, oom.as_fd(), PollFlags::IN));
-        }
-        for (target, streams) in self.all_streams() {
-            if !self
-                .connections
-                .iter()
-                .any(|connection| connection.carries(&target) && connection.is_full())
-            {
-                wanted.extend(streams.sources().map(|(stream, fd)| {
-                    (Token::Output(target.clone(), stream), fd, PollFlags::IN)
-                }));
-            }
-            if let Some(fd) = streams.input_wanted() {
-                wanted.push((Token::Input(target), fd, PollFlags::OUT));
-            }
-        }
-        for (index, connection) in self.connections.iter().enumerate() {
-            let mut flags = PollFlags::empty();
-            if connection.has_unsent() {
-                flags |= PollFlags::OUT;
-            }
-            if self.listens_to(connection) {
-                flags |= PollFlags::IN;
-            }
-            wanted.push((Token::Connection(index, false), connection.fd(), flags));
-        }
-        let mut fds: Vec<PollFd<'_>> = wanted
-            .iter()
-            .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
-            .collect();
-        let timeout = self.timeout();
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(Error::sys("wait", "for events", errno)),
-        }
-        let happened = wanted
-            .iter()
-            .zip(&fds)
-            .filter(|(_, fd)| !fd.revents().is_empty());
-        Ok(happened
-            .map(|((token, ..), fd)| match token {
-                Token::Connection(index, _) => Token::Connection(
-                    *index,
-                    fd.revents().intersects(PollFlags::HUP | PollFlags::ERR),
-                ),
-                other => other.clone(),
-            })
-            .collect())
-    }
-
-    /// How long to wait at most; without a client that is waited for and without a count to come, for ever.
-    fn timeout(&self) -> Option<Timespec> {
-        let at_ns = self
-            .connections
-            .iter()
-            .filter_map(Connection::given_up_at_ns)
-            .chain(self.oom_look.map(|(at_ns, _)| at_ns))
-            .min()?;
-        let left = std::time::Duration::from_nanos(at_ns.saturating_sub(clock::monotonic_ns()));
-        Timespec::try_from(left).ok()
-    }
-
     /// Does what was to be done by now.
     fn handle_time(&mut self) {
         let now_ns = clock::monotonic_ns();
@@ -214,31 +127,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn listens_to(&self, connection: &Connection) -> bool {
-        match &connection.role {
-            Role::Control { .. } => !connection.closing,
-            Role::Stream {
-                target,
-                streams,
-                input_ended,
-                ..
-            } => {
-                streams.stdin
-                    && !input_ended
-                    && self.streams_of(target).is_some_and(Streams::takes_input)
-            }
-        }
-    }
-
-    fn all_streams(&self) -> impl Iterator<Item = (Target, &Streams)> {
-        let execs = self
-            .execs
-            .iter()
-            .map(|(id, exec)| (Target::Exec(id.clone()), &exec.streams));
-        std::iter::once((Target::Container, &self.streams)).chain(execs)
-    }
-
-    fn streams_of(&self, target: &Target) -> Option<&Streams> {
+    pub(super) fn streams_of(&self, target: &Target) -> Option<&Streams> {
         match target {
             Target::Container => Some(&self.streams),
             Target::Exec(id) => self.execs.get(id).map(|exec| &exec.streams),

@@ -198,7 +198,11 @@ fn kernel_a_replaced_null_device_is_no_mask() {
     for _ in 0..40 {
         let outcome = bundle.run();
         if outcome.error.contains("Read-only file system") {
-            assert_eq!(outcome.output, "0\n", "{outcome:?}");
+            // Where the test's files are on a file system without devices, the mask cannot even be opened.
+            assert!(
+                ["0\n", ""].contains(&outcome.output.as_str()),
+                "{outcome:?}"
+            );
         }
         assert_eq!(
             std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(),
