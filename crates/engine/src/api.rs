@@ -1,6 +1,7 @@
 //! The Docker Engine API over HTTP. Handlers are thin: they read the request, call the engine, shape the answer.
 
 mod archive;
+mod commit;
 mod containers;
 mod error;
 mod exec;
@@ -40,6 +41,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(stats::routes())
         .merge(top::routes())
         .merge(archive::routes())
+        .merge(commit::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

@@ -17,13 +17,17 @@
 //! | `logs` | what it wrote |
 //! | `stats`, `top` | what it uses, and its processes |
 //! | `filesystem`, `archive` | its files: seen, copied in and out |
+//! | `commit` | an image out of it |
 //! | `view` | inspect and lists |
 
 mod archive;
 mod attach;
 mod capabilities;
+mod commit;
 mod containers;
 mod create;
+#[cfg(test)]
+mod engine_fixture;
 mod exec;
 mod exit;
 mod filesystem;
@@ -54,6 +58,7 @@ mod view;
 
 pub(crate) use archive::{ExtractOptions, PathStat};
 pub(crate) use attach::attach;
+pub(crate) use commit::{CommitRequest, commit};
 pub(crate) use containers::Containers;
 pub(crate) use create::{CreateRequest, create};
 pub(crate) use exec::{
@@ -62,6 +67,7 @@ pub(crate) use exec::{
 };
 pub(crate) use handle::{Container, Phase};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
+pub(crate) use paths::clean_absolute;
 pub(crate) use recover::recover;
 pub(crate) use remove::{RemoveRequest, remove};
 pub(crate) use spec::console_size;

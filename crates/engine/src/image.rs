@@ -1,10 +1,12 @@
-//! Images: references, the blob store, records, and the ways in and out: pull, load, save, import.
+//! Images: references, the blob store, records, and the ways in and out: pull, load, save, import, commit.
 
 mod archive;
 mod blobs;
+mod commit;
 mod config;
 mod digest;
 mod import;
+mod instruction;
 mod load;
 mod manifest;
 mod progress;
@@ -16,10 +18,13 @@ mod save;
 mod store;
 mod view;
 
+pub(crate) use commit::CommitSource;
+pub(crate) use config::Defaults;
 #[cfg(test)]
 pub(crate) use config::ImageConfig;
 pub(crate) use digest::{Digest, Hasher};
 pub(crate) use import::ImportSource;
+pub(crate) use instruction::apply as apply_changes;
 pub(crate) use manifest::Platform;
 pub(crate) use progress::Progress;
 pub(crate) use pull::Pull;

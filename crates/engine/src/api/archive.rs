@@ -31,7 +31,10 @@ const TAR: &str = "application/x-tar";
 
 /// Returns the routes.
 pub(super) fn routes() -> Router<Arc<Engine>> {
-    Router::new().route("/containers/{id}/archive", get(read).head(stat).put(write))
+    Router::new()
+        .route("/containers/{id}/archive", get(read).head(stat).put(write))
+        .route("/containers/{id}/export", get(export))
+        .route("/containers/{id}/changes", get(changes))
 }
 
 /// The path that a request is about.

@@ -125,7 +125,7 @@ async fn post_one(
 }
 
 /// The reference that a request's parameters `repo` (or `fromImage`) and `tag` make.
-fn target(params: &Params, key: &str) -> Result<Option<Reference>> {
+pub(super) fn target(params: &Params, key: &str) -> Result<Option<Reference>> {
     let Some(name) = params.text(key) else {
         return Ok(None);
     };

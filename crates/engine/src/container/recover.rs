@@ -12,7 +12,7 @@ use shim_protocol::{Call, Message, Reply, Request, ShimState};
 use tokio::{io::AsyncWriteExt as _, net::UnixStream};
 
 use super::{
-    exit,
+    commit, exit,
     handle::Container,
     record::Status,
     release, remove, restart,
@@ -332,6 +332,7 @@ async fn take_over(
             tracing::error!(%error, "put down that a container runs");
         }
     }
+    commit::thaw_leftover(container).await;
     let paused = {
         let container = Arc::clone(container);
         let frozen = move || {

@@ -32,7 +32,7 @@ pub(crate) struct StopRequest {
     pub(crate) signal: Option<i32>,
 }
 
-fn publish(engine: &Engine, container: &Container, action: &str) {
+pub(super) fn publish(engine: &Engine, container: &Container, action: &str) {
     engine.events.publish(
         EventKind::Container,
         action,
@@ -230,13 +230,13 @@ pub(crate) async fn restart(
     Ok(())
 }
 
-fn mark_paused(container: &Container, paused: bool) {
+pub(super) fn mark_paused(container: &Container, paused: bool) {
     if let Some(running) = &mut container.lock().running {
         running.paused = paused;
     }
 }
 
-async fn set_frozen(container: &Arc<Container>, frozen: bool) -> Result<()> {
+pub(super) async fn set_frozen(container: &Arc<Container>, frozen: bool) -> Result<()> {
     let container = Arc::clone(container);
     blocking::run(move || {
         let what = if frozen { "freeze" } else { "thaw" };

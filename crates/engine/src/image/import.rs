@@ -7,7 +7,10 @@ use futures_util::Stream;
 use serde_json::json;
 
 use super::{
+    commit::without_nothings,
+    config::Defaults,
     digest::Digest,
+    instruction,
     manifest::{Descriptor, Platform},
     reference::Reference,
     store::{Image, ImageRecord, ImageStore, StoredLayer},
@@ -68,13 +71,15 @@ impl ImageStore {
         let blob = self.blobs.commit(ingest, None)?;
         let media_type = self.layer_media_type(&blob)?;
         let (diff_id, _layer) = self.layers.add(self.blobs.open_blob(&blob)?, None)?;
+        let mut defaults = Defaults::default();
+        instruction::apply(&mut defaults, &source.changes)?;
         let platform = source.platform.unwrap_or_else(Platform::host);
         let created = time::rfc3339(Some(time::now_ns()));
         let config = json!({
             "architecture": platform.architecture,
             "os": platform.os,
             "created": created,
-            "config": changed_config(&source.changes)?,
+            "config": without_nothings(&defaults)?,
             "rootfs": { "type": "layers", "diff_ids": [diff_id] },
             "history": [{ "created": created, "comment": source.message }],
         });
@@ -98,94 +103,5 @@ impl ImageStore {
             added_ns: time::now_ns(),
         };
         self.register(record, source.reference.as_slice())
-    }
-}
-
-/// The configuration that the instructions of `--change` make.
-fn changed_config(changes: &[String]) -> Result<serde_json::Value> {
-    let mut config = json!({});
-    for change in changes {
-        let (instruction, rest) = change
-            .trim()
-            .split_once(char::is_whitespace)
-            .unwrap_or((change, ""));
-        let rest = rest.trim();
-        let invalid = || EngineError::Invalid(format!("invalid change {change:?}"));
-        match instruction.to_ascii_uppercase().as_str() {
-            "CMD" => config["Cmd"] = command(rest),
-            "ENTRYPOINT" => config["Entrypoint"] = command(rest),
-            "WORKDIR" => config["WorkingDir"] = json!(rest),
-            "USER" => config["User"] = json!(rest),
-            "STOPSIGNAL" => config["StopSignal"] = json!(rest),
-            "ENV" => {
-                let (key, value) = rest
-                    .split_once('=')
-                    .or_else(|| rest.split_once(char::is_whitespace))
-                    .ok_or_else(invalid)?;
-                let mut env = config["Env"].as_array().cloned().unwrap_or_default();
-                env.push(json!(format!("{key}={}", value.trim().trim_matches('"'))));
-                config["Env"] = json!(env);
-            }
-            "LABEL" => {
-                let (key, value) = rest.split_once('=').ok_or_else(invalid)?;
-                config["Labels"][key.trim_matches('"')] = json!(value.trim_matches('"'));
-            }
-            "EXPOSE" => {
-                for port in rest.split_whitespace() {
-                    let port = if port.contains('/') {
-                        port.into()
-                    } else {
-                        format!("{port}/tcp")
-                    };
-                    config["ExposedPorts"][port] = json!({});
-                }
-            }
-            "VOLUME" => {
-                let paths: Vec<String> = serde_json::from_str(rest)
-                    .unwrap_or_else(|_plain| rest.split_whitespace().map(Into::into).collect());
-                for path in paths {
-                    config["Volumes"][path] = json!({});
-                }
-            }
-            _ => {
-                return Err(EngineError::Invalid(format!(
-                    "{instruction} is not a valid change command"
-                )));
-            }
-        }
-    }
-    Ok(config)
-}
-
-/// A command in its JSON form, or as a line for the shell.
-fn command(text: &str) -> serde_json::Value {
-    match serde_json::from_str::<Vec<String>>(text) {
-        Ok(words) => json!(words),
-        Err(_) => json!(["/bin/sh", "-c", text]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_make_a_configuration() {
-        let changes: Vec<String> = [
-            "CMD [\"a\",\"b\"]",
-            "ENV K=v",
-            "EXPOSE 80",
-            "LABEL x=y",
-            "WORKDIR /w",
-        ]
-        .map(Into::into)
-        .into();
-        assert_eq!(
-            changed_config(&changes).unwrap(),
-            json!({
-                "Cmd": ["a", "b"], "Env": ["K=v"], "ExposedPorts": {"80/tcp": {}}, "Labels": {"x": "y"}, "WorkingDir": "/w"
-            })
-        );
-        assert!(changed_config(&["RUN x".into()]).is_err());
     }
 }
