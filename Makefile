@@ -62,7 +62,8 @@ web/dist/index.html: web/node_modules/.ready $(WEB_SOURCES)
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates xtask -name '*.rs' -o -name Cargo.toml -o -name '*.sql' -o -name '*.json' 2>/dev/null)
 $(DIST)/containeros: web/dist/index.html $(RUST_SOURCES)
-	cargo build --locked --profile dist -p containeros
+	CONTAINEROS_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) CONTAINEROS_BUILD_TIME=$$(git log -1 --format=%cI 2>/dev/null) \
+		cargo build --locked --profile dist -p containeros
 	@touch $@
 
 # Static, so that it starts quickly and runs inside any root file system.

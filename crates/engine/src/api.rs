@@ -4,6 +4,7 @@ mod archive;
 mod commit;
 mod containers;
 mod error;
+mod events;
 mod exec;
 mod hijack;
 mod images;
@@ -35,6 +36,7 @@ pub(crate) const API_VERSION: (u32, u32) = (1, 47);
 pub(crate) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .merge(system::routes())
+        .merge(events::routes())
         .merge(containers::routes())
         .merge(exec::routes())
         .merge(logs::routes())

@@ -17,6 +17,7 @@ use crate::{
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
     network::Networks,
+    system::System,
     volume::Volumes,
 };
 
@@ -55,6 +56,7 @@ pub struct Engine {
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) volumes: Arc<Volumes>,
+    pub(crate) system: System,
     /// Tells those who follow logs of changes.
     pub(crate) log_watch: Arc<LogWatch>,
     /// Owns every task that outlives a request.
@@ -106,6 +108,7 @@ impl Engine {
             .collect::<Result<Vec<_>, _>>()?;
         let events_dir = engine_dir.join("events");
         let events = EventBus::open(&events_dir).map_err(directory(events_dir))?;
+        let system = System::open(&engine_dir).map_err(directory(engine_dir.clone()))?;
         let starter = config.starter_archive.clone();
         let open_images = move || {
             ImageStore::open_with_starter(
@@ -140,6 +143,7 @@ impl Engine {
             images,
             networks,
             volumes,
+            system,
             log_watch: LogWatch::open(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),

@@ -11,6 +11,7 @@
 //! | `container` | containers: records, life cycle, logs, exec, health, restart |
 //! | `image`, `layer` | images, the blob store, registries; layers and root file systems |
 //! | `network`, `volume` | networks, addresses, DNS, published ports; volumes |
+//! | `system`, `host` | the engine as a whole; its machine |
 //! | [`error`], `events`, `filters`, `store`, `transfer` | what all of them use |
 
 mod api;
@@ -28,6 +29,7 @@ mod layer;
 mod network;
 mod programs;
 mod store;
+mod system;
 mod time;
 mod transfer;
 mod volume;

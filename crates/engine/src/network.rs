@@ -41,6 +41,7 @@ mod sandboxes;
 mod subnet;
 mod wiring;
 
+pub(crate) use ipam::AUTOMATIC_POOLS;
 pub(crate) use mac::MacAddress;
 pub(crate) use networks::{NetworkSummary, Networks};
 pub(crate) use port::{

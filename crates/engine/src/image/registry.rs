@@ -4,6 +4,8 @@
 //! Plain HTTP is spoken only with registries on this host and those that the settings name. Credentials go to no other
 //! host than the registry and the token service it names over TLS.
 
+mod login;
+
 use std::{fmt, net::IpAddr, sync::Mutex, time::Duration};
 
 use base64::Engine as _;
@@ -315,6 +317,14 @@ impl Repository {
             .base
             .join(&format!("/v2/{}/{path}", self.reference.path()))
             .map_err(|error| EngineError::Invalid(format!("invalid registry path: {error}")))?;
+        self.get_at(&url, prepare).await
+    }
+
+    async fn get_at(
+        &self,
+        url: &Url,
+        prepare: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Response> {
         for attempt in 0.. {
             let mut request = prepare(self.http.get(url.clone()));
             let known = self

@@ -12,7 +12,7 @@ use super::subnet::Subnet;
 ///
 /// Docker Engine takes from 172.17.0.0–172.31.0.0 and 192.168.0.0; staying out of its way keeps both usable on one
 /// host even when the other is not running at the moment.
-const AUTOMATIC_POOLS: [(&str, u8); 3] = [
+pub(crate) const AUTOMATIC_POOLS: [(&str, u8); 3] = [
     ("172.16.0.0/16", 20),
     ("10.200.0.0/13", 20),
     ("192.168.0.0/16", 24),
