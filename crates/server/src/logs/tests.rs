@@ -90,7 +90,7 @@ struct LogsQuery {
 
 async fn logs(State(engine): State<Engine>, Query(query): Query<LogsQuery>) -> impl IntoResponse {
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let (break_after, first) = {
+    let (break_after, first, started) = {
         let mut state = engine.0.state.lock().unwrap();
         state.streams_opened += 1;
         let first = query
@@ -104,6 +104,7 @@ async fn logs(State(engine): State<Engine>, Query(query): Query<LogsQuery>) -> i
                 None
             },
             first,
+            state.started,
         )
     };
     #[expect(
@@ -116,6 +117,10 @@ async fn logs(State(engine): State<Engine>, Query(query): Query<LogsQuery>) -> i
             let changed = engine.0.changed.notified();
             let (lines, running) = {
                 let state = engine.0.state.lock().unwrap();
+                // A stream is of one run: it ends with it, however soon the next begins.
+                if query.follow && state.started != started {
+                    return;
+                }
                 (
                     state.lines[next.min(state.lines.len())..].to_vec(),
                     state.running,

@@ -84,6 +84,11 @@ impl Upstream {
 
     /// Reads for ever; returns why nothing more will come.
     async fn read(&self) -> String {
+        // Which run the first lines are of is asked before they are read: a start in between is a restart.
+        let mut run = match self.state().await {
+            Some(Run::Started { at, .. }) => Some(at),
+            Some(Run::Gone) | None => None,
+        };
         let fresh = !self.log.lock().ready && self.since.is_none();
         if fresh && let Err(reason) = self.retry(|| self.read_tail()).await {
             return reason;
@@ -93,7 +98,6 @@ impl Upstream {
             state.ready = true;
             state.ring.stir();
         }
-        let mut run: Option<String> = None;
         // Everything of this run has been read.
         let mut drained = false;
         let mut pause = RETRY.0;
