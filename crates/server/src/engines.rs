@@ -4,6 +4,7 @@ mod call;
 mod context;
 mod endpoint;
 mod supervisor;
+mod usage;
 
 use std::{
     path::PathBuf,
@@ -54,6 +55,8 @@ pub struct Engine {
     doubt: Notify,
     /// It answers, or nothing else is known yet.
     answering: watch::Sender<bool>,
+    /// When its volumes were measured last.
+    measured: Mutex<Option<std::time::Instant>>,
 }
 
 /// How the connection to an engine is.
@@ -171,6 +174,7 @@ impl Engine {
             state: Mutex::new(connection),
             doubt: Notify::new(),
             answering: watch::Sender::new(true),
+            measured: Mutex::default(),
         }
     }
 

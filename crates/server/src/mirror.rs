@@ -4,7 +4,7 @@ mod container_row;
 mod lists;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -80,6 +80,8 @@ struct Objects {
     images: BTreeMap<String, ImageSummary>,
     volumes: BTreeMap<String, VolumeSummary>,
     networks: BTreeMap<String, NetworkSummary>,
+    /// As they were measured last, by name.
+    volume_sizes: HashMap<String, u64>,
     events: std::collections::VecDeque<EngineEvent>,
 }
 
@@ -282,6 +284,15 @@ impl Mirror {
         let position = self.hub.lists(&self.engine)?.containers.remove(&id);
         self.publish_used();
         Some(position)
+    }
+
+    /// Takes the sizes of volumes that were measured.
+    pub(crate) fn put_volume_sizes(&self, sizes: &HashMap<String, u64>) {
+        let mut objects = self.lock();
+        objects.volume_sizes.clone_from(sizes);
+        objects.find_sizes();
+        drop(objects);
+        self.publish_used();
     }
 
     /// Keeps an event and tells it to who listens; returns it when it is one of ours.

@@ -52,6 +52,12 @@ impl Endpoint {
         self.url.strip_prefix("unix://").map(PathBuf::from)
     }
 
+    /// What a socket's address can hold of its path.
+    #[cfg(unix)]
+    pub(super) fn connectable(&self) -> String {
+        within_socket_limit(&self.socket_path().unwrap_or_default())
+    }
+
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
@@ -59,14 +65,11 @@ impl Endpoint {
     pub(super) fn client(&self) -> Result<Docker, Error> {
         match self.url.split_once("://").map(|(scheme, _)| scheme) {
             #[cfg(unix)]
-            Some("unix") => {
-                let path = self.socket_path().unwrap_or_default();
-                Docker::connect_with_unix(
-                    &within_socket_limit(&path),
-                    CLIENT_TIMEOUT_S,
-                    API_DEFAULT_VERSION,
-                )
-            }
+            Some("unix") => Docker::connect_with_unix(
+                &self.connectable(),
+                CLIENT_TIMEOUT_S,
+                API_DEFAULT_VERSION,
+            ),
             #[cfg(windows)]
             Some("npipe") => {
                 Docker::connect_with_named_pipe(&self.url, CLIENT_TIMEOUT_S, API_DEFAULT_VERSION)

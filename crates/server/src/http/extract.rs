@@ -185,11 +185,52 @@ pub(super) fn unauthenticated() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn brackets_in_strings_do_not_nest() {
         assert!(!nests_deeper(br#"{"a":"[[[[\"[["}"#, 2));
         assert!(nests_deeper(b"[[[", 2));
+    }
+
+    fn depth(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+            serde_json::Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = proptest::prop_oneof![
+            "[\\[\\]{}\"\\\\a ]{0,8}".prop_map(serde_json::Value::String),
+            any::<i64>().prop_map(serde_json::Value::from),
+            Just(serde_json::Value::Null),
+        ];
+        leaf.prop_recursive(6, 40, 4, |inner| {
+            proptest::prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::Array),
+                proptest::collection::btree_map("[\\[{\"a]{0,3}", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn depth_is_what_a_reader_of_json_finds(value in json(), limit in 0_usize..8) {
+            let text = serde_json::to_vec(&value).unwrap();
+            proptest::prop_assert_eq!(nests_deeper(&text, limit), depth(&value) > limit);
+        }
+
+        #[test]
+        fn any_body_is_read_or_told_what_is_wrong(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Err(error) = read_object::<api::container::ContainerCreateRequest>(&bytes) {
+                let problem = error.into_problem();
+                proptest::prop_assert!(matches!(problem.status, 400 | 422) && !problem.detail.is_empty());
+            }
+        }
     }
 }

@@ -154,6 +154,29 @@ mod tests {
         assert!(!all.host_is_ours(&host("evil.example:8090")));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_other_name_is_ever_a_host_and_no_other_origin_ours(
+            host in "[a-z0-9.:\\[\\]@/-]{0,24}",
+            before in "[a-z0-9.-]{0,6}",
+            after in "[a-z0-9.@/-]{0,6}",
+        ) {
+            let one = |text: &str| {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::HOST, text.parse().unwrap());
+                headers
+            };
+            let name = host.split(':').next().unwrap_or_default().to_owned();
+            let ours = ["localhost", "127.0.0.1", "box.lan"].contains(&name.as_str()) || host.starts_with("[::1]");
+            proptest::prop_assert_eq!(local().host_is_ours(&one(&host)), ours);
+            let mut headers = one("127.0.0.1:8090");
+            let origin = format!("{before}http://127.0.0.1:8090{after}");
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            let fine = local().is_same_site(&Method::POST, true, &headers);
+            proptest::prop_assert_eq!(fine, before.is_empty() && after.is_empty());
+        }
+    }
+
     #[test]
     fn writes_and_upgrades_need_our_own_origin() {
         let host = ("host", "127.0.0.1:8090");

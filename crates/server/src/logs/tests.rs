@@ -347,6 +347,10 @@ async fn a_log_goes_on_when_its_container_is_started_again() {
     let mut feed = house.subscribe(None, None);
     house.engine.write(1, 10 * SECOND, "first run");
     page.read(&mut feed, |page| page.lines.len() == 1).await;
+    // It follows this run.
+    while house.engine.0.state.lock().unwrap().streams_opened < 2 {
+        tokio::task::yield_now().await;
+    }
     house.engine.change(|state| state.running = false);
     house.engine.change(|state| {
         state.running = true;

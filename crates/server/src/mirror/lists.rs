@@ -17,6 +17,7 @@ use super::{
     Objects,
     container_row::{from_list, timestamp},
 };
+use crate::mask::mask_labels;
 
 impl Objects {
     /// Which containers there are; what was seen of one by looking at it stays, unless its state changed.
@@ -56,6 +57,16 @@ impl Objects {
             .into_iter()
             .map(|item| (item.name.clone(), volume(engine, item)))
             .collect();
+        self.find_sizes();
+    }
+
+    /// Volumes whose listing told no size get the one that was measured last.
+    pub(super) fn find_sizes(&mut self) {
+        for (name, volume) in &mut self.volumes {
+            if let Some(size) = self.volume_sizes.get(name) {
+                volume.size_bytes = Some(*size);
+            }
+        }
     }
 
     pub(super) fn take_network_list(&mut self, engine: &EngineName, listed: Vec<models::Network>) {
@@ -118,7 +129,7 @@ fn image(engine: &EngineName, item: models::ImageSummary) -> ImageSummary {
         digests: item.repo_digests.into_iter().filter(real).collect(),
         created_at: Timestamp::from_second(item.created).ok(),
         size_bytes: u64::try_from(item.size).unwrap_or_default(),
-        labels: item.labels.into_iter().collect(),
+        labels: masked(item.labels),
         used_by: Vec::new(),
     }
 }
@@ -136,7 +147,7 @@ pub(crate) fn volume(engine: &EngineName, item: models::Volume) -> VolumeSummary
             .scope
             .map(|scope| scope.to_string())
             .unwrap_or_default(),
-        labels: item.labels.into_iter().collect(),
+        labels: masked(item.labels),
         used_by: Vec::new(),
         size_bytes: item
             .usage_data
@@ -163,9 +174,16 @@ fn network(engine: &EngineName, item: models::Network) -> NetworkSummary {
             .filter_map(|pool| pool.gateway.clone())
             .collect(),
         created_at: item.created.as_deref().and_then(timestamp),
-        labels: item.labels.unwrap_or_default().into_iter().collect(),
+        labels: masked(item.labels.unwrap_or_default()),
         used_by: Vec::new(),
     }
+}
+
+/// Labels for the page.
+fn masked(labels: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let mut labels = labels.into_iter().collect();
+    mask_labels(&mut labels);
+    labels
 }
 
 /// An event in our words; `None` for those without an object.

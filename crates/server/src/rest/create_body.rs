@@ -400,6 +400,7 @@ fn mount(mount: &MountRequest) -> models::Mount {
 #[cfg(test)]
 mod tests {
     use api::container::{EnvVar, PortRequest};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -454,6 +455,92 @@ mod tests {
             ]
         );
         assert_eq!(check(&request()), []);
+    }
+
+    fn requests() -> impl Strategy<Value = ContainerCreateRequest> {
+        let port = (
+            any::<u16>(),
+            any::<Option<u16>>(),
+            proptest::option::of("[0-9.:a]{0,12}"),
+        )
+            .prop_map(|(container_port, host_port, host_ip)| PortRequest {
+                container_port,
+                host_port,
+                host_ip,
+                protocol: Protocol::Udp,
+            });
+        let mount = (
+            "[a-z./]{0,6}",
+            proptest::option::of("[a-z./]{0,6}"),
+            any::<Option<u64>>(),
+        )
+            .prop_map(|(target, source, size_bytes)| MountRequest {
+                target,
+                source,
+                size_bytes,
+                ..MountRequest::default()
+            });
+        let limits = (
+            any::<Option<u64>>(),
+            any::<Option<i64>>(),
+            any::<Option<f64>>(),
+            any::<Option<u64>>(),
+            any::<Option<u16>>(),
+        )
+            .prop_map(
+                |(memory_bytes, memory_swap_bytes, cpus, pids, blkio_weight)| Limits {
+                    memory_bytes,
+                    memory_swap_bytes,
+                    cpus,
+                    pids,
+                    blkio_weight,
+                    ..Limits::default()
+                },
+            );
+        let ports = proptest::collection::vec(port, 0..4);
+        let mounts = proptest::collection::vec(mount, 0..3);
+        ("[a-zA-Z:/]{0,8}", ports, mounts, limits).prop_map(|(image, ports, mounts, limits)| {
+            ContainerCreateRequest {
+                image,
+                ports,
+                mounts,
+                limits,
+                ..ContainerCreateRequest::default()
+            }
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_passes_the_checks_reaches_the_engine_whole(request in requests()) {
+            let errors = check(&request);
+            let told = body(&request);
+            if errors.is_empty() {
+                let host = told.host_config.unwrap();
+                let limits = &request.limits;
+                proptest::prop_assert_eq!(host.memory.map(i64::cast_unsigned), limits.memory_bytes);
+                proptest::prop_assert_eq!(host.pids_limit.map(i64::cast_unsigned), limits.pids);
+                proptest::prop_assert!(host.nano_cpus.is_none_or(|nano| nano >= 10_000_000));
+                let published: usize = host
+                    .port_bindings
+                    .iter()
+                    .flat_map(HashMap::values)
+                    .flatten()
+                    .map(Vec::len)
+                    .sum();
+                proptest::prop_assert_eq!(published, request.ports.len());
+                for mount in host.mounts.iter().flatten() {
+                    proptest::prop_assert!(mount.target.as_deref().is_some_and(|path| path.starts_with('/')));
+                }
+            } else {
+                // Each names a field that is in the request.
+                let json = serde_json::to_value(&request).unwrap();
+                for error in errors {
+                    let first = error.field.split(['.', '[']).next().unwrap_or_default();
+                    proptest::prop_assert!(json.get(first).is_some(), "{}", error.field);
+                }
+            }
+        }
     }
 
     #[test]

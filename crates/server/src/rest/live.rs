@@ -102,6 +102,11 @@ impl Backend for Visitor {
             }
             _ => None,
         };
+        if let Topic::Volumes(args) = &topic
+            && let Some(engine) = self.state.engines.get(&args.engine)
+        {
+            engine.show_volume_sizes(&self.state.tasks);
+        }
         self.state
             .hub
             .subscribe(&topic, from.as_ref(), target)

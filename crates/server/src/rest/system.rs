@@ -8,16 +8,19 @@ use api::{
     openapi::{ApiDocument, document as document_of_all},
 };
 use axum::{Json, extract::State};
-use bollard::query_parameters::{DataUsageOptions, ListContainersOptionsBuilder};
+use bollard::query_parameters::DataUsageOptions;
 
 use super::engine_of;
 use crate::{
     capabilities::{host, of_host},
-    engines::Deadline,
+    engines::{CallError, Deadline},
     http::{ApiError, Params},
     mirror::positive,
     state::AppState,
 };
+
+/// Measuring all volumes of an engine may take so long.
+const MEASURE_LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// `GET /openapi.json`
 pub(crate) async fn document() -> Result<Json<ApiDocument>, ApiError> {
@@ -67,6 +70,12 @@ pub(crate) async fn disk_usage(
     Params(name): Params<EngineName>,
 ) -> Result<Json<DiskUsage>, ApiError> {
     let engine = engine_of(&state, &name)?;
+    match engine.measure_disk(MEASURE_LIMIT).await {
+        Ok(measured) => return Ok(Json(measured.disk)),
+        Err(timeout @ CallError::Timeout { .. }) => return Err(timeout.into()),
+        Err(error) => tracing::debug!(%error, "measure an engine's disk"),
+    }
+    // Over TLS, and of engines that know only the newer form.
     let usage = engine
         .call(Deadline::Slow(0), |docker| async move {
             docker.df(None::<DataUsageOptions>).await
@@ -83,32 +92,11 @@ pub(crate) async fn disk_usage(
         volumes.reclaimable,
         cache.reclaimable,
     ];
-    let mut told = DiskUsage {
+    Ok(Json(DiskUsage {
         layers_bytes: bytes(images.total_size),
         containers_bytes: bytes(containers.total_size),
         volumes_bytes: bytes(volumes.total_size),
         build_cache_bytes: bytes(cache.total_size),
         reclaimable_bytes: reclaimable.into_iter().map(bytes).sum(),
-    };
-    // Engines before API 1.52 tell it in another form, which the client does not read: add up what lists tell.
-    if told.layers_bytes == 0 {
-        let images = engine.mirror.images();
-        told.layers_bytes = images.iter().map(|image| image.size_bytes).sum();
-        told.reclaimable_bytes = images
-            .iter()
-            .filter(|image| image.used_by.is_empty())
-            .map(|image| image.size_bytes)
-            .sum();
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .size(true)
-            .build();
-        let sized = engine
-            .call(Deadline::Slow(0), |docker| async move {
-                docker.list_containers(Some(options)).await
-            })
-            .await?;
-        told.containers_bytes = sized.iter().map(|container| bytes(container.size_rw)).sum();
-    }
-    Ok(Json(told))
+    }))
 }

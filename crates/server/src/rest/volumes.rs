@@ -23,13 +23,18 @@ use crate::{
     state::AppState,
 };
 
+/// A preview waits so long for sizes.
+const PREVIEW_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// `GET /engines/{engine}/volumes`
 pub(crate) async fn list(
     State(state): State<AppState>,
     Params(name): Params<EngineName>,
 ) -> Result<Json<Items<VolumeSummary>>, ApiError> {
+    let engine = engine_of(&state, &name)?;
+    engine.show_volume_sizes(&state.tasks);
     Ok(Json(Items {
-        items: engine_of(&state, &name)?.mirror.volumes(),
+        items: engine.mirror.volumes(),
     }))
 }
 
@@ -116,6 +121,10 @@ pub(crate) async fn preview(
             "names",
             "must name a volume, or prune must be set",
         ));
+    }
+    // What would be lost is measured now; when that takes too long its size is not told.
+    if let Err(error) = engine.measure_disk(PREVIEW_LIMIT).await {
+        tracing::debug!(%error, "measure volumes for a preview");
     }
     let found = find(&engine, names)?;
     state
