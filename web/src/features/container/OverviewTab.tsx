@@ -80,7 +80,11 @@ function identity(detail: ContainerDetail, summary: ContainerSummary): readonly 
     ],
     [
       t('image'),
-      <Link key="image" to={paths.images({ q: summary.image })} className="mono break-all text-accent hover:underline">
+      <Link
+        key="image"
+        to={paths.images({ q: summary.image })}
+        className="mono inline-block py-0.5 break-all text-accent hover:underline"
+      >
         {summary.image}
       </Link>,
     ],
@@ -102,7 +106,7 @@ function identity(detail: ContainerDetail, summary: ContainerSummary): readonly 
     [
       t('project'),
       summary.project && (
-        <Link to={paths.containers({ q: summary.project })} className="text-accent hover:underline">
+        <Link to={paths.containers({ q: summary.project })} className="inline-block py-0.5 text-accent hover:underline">
           {[summary.project, summary.service].filter(Boolean).join(' / ')}
         </Link>
       ),
@@ -169,7 +173,7 @@ function LabelsCard({ labels }: { labels: ContainerSummary['labels'] }): ReactNo
             <Link
               to={paths.containers({ q: `label:${key}=${value}` })}
               title={t('withLabel', { label: key })}
-              className="hover:underline"
+              className="inline-block py-0.5 hover:underline"
             >
               <span className="text-muted">{key}</span>={value}
             </Link>

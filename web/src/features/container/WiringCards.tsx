@@ -33,7 +33,7 @@ export function PortsCard({ ports }: { ports: readonly Port[] }): ReactNode {
                       href={`http://${host ?? ''}:${String(port.host_port)}/`}
                       target="_blank"
                       rel="noreferrer"
-                      className="text-accent hover:underline"
+                      className="inline-block py-0.5 text-accent hover:underline"
                     >
                       {shown ?? '0.0.0.0'}:{port.host_port}
                     </a>
@@ -89,7 +89,7 @@ export function MountsCard({ mounts }: { mounts: readonly Mount[] }): ReactNode 
             {mount.volume ? (
               <Link
                 to={paths.volumes({ q: mount.volume })}
-                className="mono min-w-0 break-all text-accent hover:underline"
+                className="mono min-w-0 py-0.5 break-all text-accent hover:underline"
               >
                 {mount.volume}
               </Link>

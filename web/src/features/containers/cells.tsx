@@ -91,7 +91,7 @@ export function Ports({ container: { ports } }: { container: ContainerSummary })
             href={`http://${host}:${String(port.host_port)}/`}
             target="_blank"
             rel="noreferrer"
-            className="text-accent hover:underline"
+            className="inline-block py-0.5 text-accent hover:underline"
           >
             {text}
           </a>

@@ -38,7 +38,7 @@ export function ErrorSummary({ problem, ref }: { problem: Problem | null; ref: R
               {isField(name) ? (
                 <button
                   type="button"
-                  className="text-left align-top text-accent hover:underline"
+                  className="min-h-6 text-left align-top text-accent hover:underline"
                   onClick={() => setFocus(name)}
                 >
                   {fieldLabel(name)}: {message}

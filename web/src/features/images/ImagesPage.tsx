@@ -228,7 +228,7 @@ function UsedBy({ row }: { row: Row }): ReactNode {
     <Link
       to={paths.containers({ q: row.tags[0] ?? shortId(row.id) })}
       title={row.used_by.join('\n')}
-      className="hover:underline"
+      className="inline-block max-w-full truncate py-0.5 align-bottom hover:underline"
     >
       {row.used_by.join(', ')}
     </Link>

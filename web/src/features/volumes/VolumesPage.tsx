@@ -209,7 +209,7 @@ function UsedBy({ row }: { row: Row }): ReactNode {
       {row.used_by.map((name, index) => (
         <span key={name}>
           {index > 0 && ', '}
-          <Link to={paths.containers({ q: name })} className="hover:underline">
+          <Link to={paths.containers({ q: name })} className="inline-block py-0.5 hover:underline">
             {name}
           </Link>
         </span>
