@@ -19,9 +19,16 @@ export default function globalSetup(): () => void {
   }
   const directory = mkdtempSync(join(tmpdir(), "cos-e2e-"));
   process.env["CONTAINEROS_E2E_DIR"] = directory;
-  process.env["CONTAINEROS_E2E_URL"] = fixture("serve", directory, "--docker", docker);
-  return () => {
+  const end = (): void => {
     fixture("down", directory);
     rmSync(directory, { recursive: true, force: true });
   };
+  try {
+    process.env["CONTAINEROS_E2E_URL"] = fixture("serve", directory, "--docker", docker);
+  } catch (error) {
+    // Playwright calls the returned function only when there is one.
+    end();
+    throw error;
+  }
+  return end;
 }

@@ -1,3 +1,4 @@
+import { DOCKER, inspect, remove } from "./engines.ts";
 import { ACCOUNT, expect, goTo, test } from "./fixtures.ts";
 
 test("a session that ends is begun again over the page, and what was typed is kept", async ({ page, refusals }) => {
@@ -16,6 +17,53 @@ test("a session that ends is begun again over the page, and what was typed is ke
   await expect(dialog).toHaveCount(0);
   await expect(main.getByRole("textbox", { name: "Command" })).toHaveValue("typed before");
   await page.context().addCookies(cookies);
+});
+
+test("what gives power over the host asks for the password again", async ({ page, refusals }) => {
+  refusals.expect(401, 403);
+  const path = "**/api/v1/engines/docker/containers";
+  const name = "session-power";
+  remove(DOCKER, name);
+  // The server asks ten minutes after the password was given: its answer is put in once, all else is the server's own.
+  await page.route(
+    path,
+    (route) =>
+      route.fulfill({
+        status: 403,
+        contentType: "application/problem+json",
+        json: {
+          type: "about:blank",
+          title: "Forbidden",
+          status: 403,
+          code: "reauthenticate",
+          detail: "your password was given more than ten minutes ago",
+          request_id: "test",
+        },
+      }),
+    { times: 1 },
+  );
+  await page.goto("/containers/new?engine=docker");
+  const main = page.getByRole("main");
+  await main.getByRole("combobox", { name: "Image" }).fill("containeros/starter");
+  await main.getByRole("textbox", { name: "Name", exact: true }).fill(name);
+  await main.getByRole("textbox", { name: "Command" }).fill("lab sleep");
+  await main.getByRole("button", { name: "Add storage" }).click();
+  await main.getByRole("combobox", { name: "Kind" }).selectOption("bind");
+  await main.getByRole("textbox", { name: "Path on the host" }).fill("/tmp");
+  await main.getByRole("textbox", { name: "Path in the container" }).fill("/host");
+  await expect(main.getByText("what it changes there is changed on the host")).toBeVisible();
+  await main.getByRole("button", { name: /^Create and start/ }).click();
+  const dialog = page.getByRole("dialog", { name: "Enter your password again" });
+  const password = dialog.getByLabel("Password").and(page.getByRole("textbox"));
+  await expect(password).toBeFocused();
+  await password.fill("not the password");
+  await dialog.getByRole("button", { name: "Confirm and create" }).click();
+  await expect(password).toHaveAttribute("aria-invalid", "true");
+  await password.fill(ACCOUNT.password);
+  await dialog.getByRole("button", { name: "Confirm and create" }).click();
+  await expect(main.getByRole("heading", { level: 1, name })).toBeVisible();
+  expect(inspect(DOCKER, name)?.HostConfig.Binds).toEqual(["/tmp:/host"]);
+  remove(DOCKER, name);
 });
 
 test("the page is served with a strict policy and hashed files that may be kept", async ({ page, request }) => {

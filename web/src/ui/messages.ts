@@ -2,6 +2,9 @@ import { catalogue } from '@/lib/i18n.ts';
 
 export const t = catalogue('ui', {
   close: 'Close',
+  password: 'Password',
+  showPassword: 'Show the password',
+  hidePassword: 'Hide the password',
   copy: 'Copy',
   copied: 'Copied',
   copyNamed: 'Copy {what}',

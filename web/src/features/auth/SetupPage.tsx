@@ -7,13 +7,13 @@ import { sessionQuery } from '@/api/queries.ts';
 import type { Problem } from '@/api/schema.gen.ts';
 import { Button } from '@/ui/Button.tsx';
 import { TextField } from '@/ui/Field.tsx';
+import { PasswordField } from '@/ui/PasswordField.tsx';
 import { ProblemBox } from '@/ui/ProblemBox.tsx';
 
 import { AuthFrame } from './AuthFrame.tsx';
 import { EnginesFound } from './EnginesFound.tsx';
 import { t } from './messages.ts';
 import { strengthOf, tokenFrom } from './password.ts';
-import { PasswordField } from './PasswordField.tsx';
 
 function strengthText(password: string): string {
   if (!password) return t('passwordHint');

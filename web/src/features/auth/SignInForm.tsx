@@ -2,10 +2,10 @@ import { type ReactNode, useState } from 'react';
 
 import { Button } from '@/ui/Button.tsx';
 import { TextField } from '@/ui/Field.tsx';
+import { PasswordField } from '@/ui/PasswordField.tsx';
 import { ProblemBox } from '@/ui/ProblemBox.tsx';
 
 import { t } from './messages.ts';
-import { PasswordField } from './PasswordField.tsx';
 import { useSignIn } from './useSignIn.ts';
 
 /** Name and password. Never says which of the two was wrong. */

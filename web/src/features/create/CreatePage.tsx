@@ -17,6 +17,7 @@ import { PageHeader } from '@/ui/PageHeader.tsx';
 import { toast } from '@/ui/toasts.ts';
 
 import { BasicsSection } from './BasicsSection.tsx';
+import { ConfirmPasswordDialog } from './ConfirmPasswordDialog.tsx';
 import { EnvSection } from './EnvSection.tsx';
 import { ErrorSummary } from './ErrorSummary.tsx';
 import { errorList, isField } from './errors.ts';
@@ -49,6 +50,7 @@ export function CreatePage(): ReactNode {
   const { control, getValues, setValue, setError, handleSubmit, formState } = form;
   const { pull, create } = useCreate();
   const [problem, setProblem] = useState<Problem | null>(null);
+  const [confirming, setConfirming] = useState<{ start: boolean } | null>(null);
   const summary = useRef<HTMLDivElement>(null);
   const engine = useWatch({ control, name: 'engine' });
   const { items: images } = useImages(engine ? [engine] : []);
@@ -86,6 +88,10 @@ export function CreatePage(): ReactNode {
         await navigate(paths.container(values.engine, made.id));
       } catch (error) {
         const refused = problemFrom(error);
+        if (refused.code === 'reauthenticate') {
+          setConfirming({ start });
+          return;
+        }
         setProblem(refused);
         for (const one of refused.errors ?? []) {
           // The server's path of the field; one that the form does not have stays in the summary.
@@ -135,6 +141,15 @@ export function CreatePage(): ReactNode {
           <SidePanel />
         </div>
       </form>
+      {confirming && (
+        <ConfirmPasswordDialog
+          onClose={() => setConfirming(null)}
+          onConfirmed={() => {
+            setConfirming(null);
+            void handleSubmit(submit(confirming.start))();
+          }}
+        />
+      )}
     </FormProvider>
   );
 }

@@ -73,6 +73,10 @@ export const t = catalogue('create', {
   createOnly: 'Create only',
   createOn: 'on {engine}',
   cancel: 'Cancel',
+  confirmTitle: 'Enter your password again',
+  confirmBody:
+    'What is asked for gives power over this machine, and your password was given a while ago. An unlocked screen must not be enough.',
+  confirmVerb: 'Confirm and create',
   line: 'The same as a command',
   lineHint: 'Changes as you type.',
   lineName: 'docker run line',

@@ -28,7 +28,7 @@ export function Layers({ layers, engine }: { layers: readonly LayerFact[]; engin
               }`}
             >
               <span className="font-semibold">{layerName(layer, layers.length)}</span>
-              <span className="mono min-w-0 flex-1 truncate text-subtle" title={layer.path}>
+              <span className="mono min-w-0 flex-1 truncate text-muted" title={layer.path}>
                 {layer.path}
               </span>
               <span className="text-muted">{bytes(layer.size_bytes)}</span>

@@ -14,6 +14,7 @@ export const t = catalogue('inside', {
   source: 'Read from',
   command: 'Command',
   processes: 'Processes',
+  processTree: 'Process tree',
   processesNote: 'inside ↔ on the host',
   noProcesses: 'None.',
   threads: { one: '{count} thread', other: '{count} threads' },

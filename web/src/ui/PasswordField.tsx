@@ -1,9 +1,8 @@
 import { Eye, EyeOff } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
 
-import { TextField } from '@/ui/Field.tsx';
-import { IconButton } from '@/ui/IconButton.tsx';
-
+import { TextField } from './Field.tsx';
+import { IconButton } from './IconButton.tsx';
 import { t } from './messages.ts';
 
 type PasswordFieldProps = {
@@ -12,16 +11,19 @@ type PasswordFieldProps = {
   kind: 'current-password' | 'new-password';
   error?: string | undefined;
   hint?: ReactNode;
+  /** The first field of a dialog, which takes the focus. */
+  focused?: boolean;
 };
 
 /** A password with a way to see it; managers and paste work as in any field. */
-export function PasswordField({ value, onChange, kind, error, hint }: PasswordFieldProps): ReactNode {
+export function PasswordField({ value, onChange, kind, error, hint, focused }: PasswordFieldProps): ReactNode {
   const [shown, setShown] = useState(false);
   return (
     <div className="flex items-start gap-2">
       <TextField
         label={t('password')}
         name="password"
+        data-autofocus={focused}
         type={shown ? 'text' : 'password'}
         autoComplete={kind}
         required
@@ -33,7 +35,7 @@ export function PasswordField({ value, onChange, kind, error, hint }: PasswordFi
         onChange={(event) => onChange(event.target.value)}
       />
       <IconButton
-        label={shown ? t('hide') : t('show')}
+        label={shown ? t('hidePassword') : t('showPassword')}
         icon={shown ? <EyeOff size={16} /> : <Eye size={16} />}
         className="mt-5"
         onClick={() => setShown(!shown)}
