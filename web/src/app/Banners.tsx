@@ -1,6 +1,8 @@
+import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
 import { useStore } from 'zustand';
 
+import { sessionQuery } from '@/api/queries.ts';
 import type { EngineInfo } from '@/api/schema.gen.ts';
 import { timeOfDay } from '@/lib/format.ts';
 import { live, useEngines } from '@/live/stores.ts';
@@ -16,6 +18,7 @@ const OFFLINE_AFTER_MS = 5000;
 export function Banners(): ReactNode {
   const { state, since, outdated } = useStore(live.connection);
   const { items } = useEngines();
+  const { data: session } = useQuery(sessionQuery);
   const [long, setLong] = useState(false);
   const lost = state === 'reconnecting';
   useEffect(() => {
@@ -43,6 +46,7 @@ export function Banners(): ReactNode {
           {t('staleBody')}
         </Banner>
       )}
+      {session?.me?.role === 'viewer' && <Banner title={t('readOnly', { role: session.me.role })} />}
       {down.map((engine) => (
         <EngineBanner key={engine.name} engine={engine} />
       ))}

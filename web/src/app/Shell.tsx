@@ -15,6 +15,7 @@ import { Banners } from './Banners.tsx';
 import { BottomBar } from './BottomBar.tsx';
 import { ConfirmHost } from './ConfirmHost.tsx';
 import { t } from './messages.ts';
+import { JobToasts } from './JobToasts.tsx';
 import { NAV } from './nav.ts';
 import { ShortcutsDialog } from './ShortcutsDialog.tsx';
 import { Sidebar } from './Sidebar.tsx';
@@ -80,6 +81,7 @@ export function Shell(): ReactNode {
       </div>
       <BottomBar />
       <ToastStack />
+      <JobToasts />
       <ConfirmHost />
       {help && <ShortcutsDialog onClose={() => setHelp(false)} />}
       {ended && (

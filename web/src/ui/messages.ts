@@ -16,8 +16,6 @@ export const t = catalogue('ui', {
   loading: 'Loading',
   stillWaiting: 'Still waiting for the server',
   required: 'required',
-  expand: 'Expand {name}',
-  collapse: 'Collapse {name}',
   notifications: 'Notifications',
   running: 'running',
   healthy: 'healthy',

@@ -14,6 +14,7 @@ import { useJobs } from '@/live/stores.ts';
 import { Banner } from '@/ui/Banner.tsx';
 import { Button } from '@/ui/Button.tsx';
 import { Card } from '@/ui/Card.tsx';
+import { EmptyState } from '@/ui/EmptyState.tsx';
 import { engineName } from '@/ui/EngineMark.tsx';
 import { PageHeader } from '@/ui/PageHeader.tsx';
 import { ProblemBox } from '@/ui/ProblemBox.tsx';
@@ -72,6 +73,7 @@ export function ComparePage(): ReactNode {
         {job && (job.state === 'running' || job.state === 'queued') && <Running job={job} />}
         {job?.state === 'failed' && job.problem && <ProblemBox title={t('notRun')} problem={job.problem} />}
         {error && <ProblemBox title={t('cannotLoad')} problem={problemFrom(error)} />}
+        {list && !id && <EmptyState title={t('empty')} />}
         {id && !result && !error && <Skeleton rows={4} rowClass="h-24" />}
         {result && <Result result={result} />}
         {results.length > 1 && <Past results={results} current={id} />}

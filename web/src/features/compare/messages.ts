@@ -14,7 +14,6 @@ export const t = catalogue('compare', {
   runs: 'Runs on each engine',
   runsHint: '1 to 100. Twenty show the spread.',
   run: 'Run the comparison',
-  again: 'Run again',
   newRun: 'New comparison',
   oneEngine: 'A comparison needs two engines that answer.',
   quote: 'A quotation mark is not closed.',

@@ -80,7 +80,6 @@ export const t = catalogue('create', {
   line: 'The same as a command',
   lineHint: 'Changes as you type.',
   lineName: 'docker run line',
-  notes: 'Worth knowing',
   noteNoLimit: 'Without a memory limit it can take all memory of this machine.',
   noteBind: 'A folder of the host is shared with it: what it changes there is changed on the host.',
   notePublic:
@@ -90,7 +89,6 @@ export const t = catalogue('create', {
   errors: { one: 'One field needs attention', other: '{count} fields need attention' },
   notCreated: 'The container was not created',
   pulling: 'Pulling {image}',
-  pullFailed: 'The image could not be pulled',
   created: '{name} created',
   started: '{name} started',
   none: 'none',

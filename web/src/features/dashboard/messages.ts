@@ -21,7 +21,6 @@ export const t = catalogue('dashboard', {
   networkLine: 'Network traffic of the machine, last two minutes',
   cpuNote: '{cores} cores · load {load}',
   memoryNote: 'cache {cache} · swap {swap}',
-  memoryOf: '{used} of {total}',
   diskNote: '{mount} · {rate}',
   networkNote: 'in {in} · out {out}',
   engines: 'Engines',

@@ -52,10 +52,8 @@ export const t = catalogue('inside', {
   of: 'of {limit}',
   noLimit: 'no limit',
   network: 'Network',
-  interfaces: 'Interfaces',
   traffic: 'in {in} · out {out}',
   sockets: 'Listening sockets',
   noSockets: 'Nothing listens.',
-  more: 'Details',
   paths: 'Where it is in each hierarchy',
 });

@@ -1,7 +1,6 @@
 import { catalogue } from '@/lib/i18n.ts';
 
 export const t = catalogue('inspect', {
-  title: 'Inspect',
   search: 'Search keys and values',
   raw: 'Raw JSON',
   tree: 'Tree',

@@ -10,7 +10,6 @@ export const t = catalogue('logs', {
   previous: 'Previous match',
   onlyHits: 'Only matches',
   follow: 'Follow',
-  paused: 'Follow paused',
   newLines: { one: '{count} new line', other: '{count} new lines' },
   toEnd: 'To the newest line',
   timestamps: 'Timestamps',
@@ -36,6 +35,5 @@ export const t = catalogue('logs', {
   waiting: 'No output yet.',
   hidden: 'No line matches.',
   cannotLoad: 'The log cannot be shown',
-  notLoaded: 'Older lines could not be loaded',
   options: 'Display',
 });

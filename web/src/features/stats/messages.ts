@@ -6,7 +6,6 @@ export const t = catalogue('stats', {
   range_3600: '1 h',
   range_86400: '24 h',
   table: 'As a table',
-  live: 'live',
   sourceCgroup: 'Read from the control groups of this machine, once a second.',
   sourceEngine: 'As the engine reports it.',
   cpu: 'CPU',

@@ -15,7 +15,6 @@ export const t = catalogue('volumes', {
   anonymous: 'made without a name',
   nobody: 'nobody',
   actionsOf: 'Actions for {name}',
-  copyPath: 'Path on the host',
   remove: 'Remove…',
   removeTitle: 'Remove volume {name} from {engine}?',
   removeVerb: 'Remove from {engine}',
