@@ -61,8 +61,8 @@ type Inspect = {
     NanoCpus: number;
     PidsLimit: number | null;
     RestartPolicy: { Name: string };
-    Binds: string[] | null;
   };
+  Mounts: { Type: string; Source: string; Destination: string }[];
 };
 
 /** What the engine says of a container, or null when it does not know it. */

@@ -27,7 +27,7 @@ for (const engine of ENGINES) {
         await chooseEngine(page, engine.title);
         await expect(page).toHaveURL(new RegExp(`engine=${engine.name}`));
         await goTo(page, "Containers");
-        await main.getByRole("link", { name: "New container" }).click();
+        await main.getByRole("link", { name: "New container" }).first().click();
         await expect(main.getByRole("radio", { name: engine.title })).toBeChecked();
       });
 

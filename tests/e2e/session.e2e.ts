@@ -62,7 +62,7 @@ test("what gives power over the host asks for the password again", async ({ page
   await password.fill(ACCOUNT.password);
   await dialog.getByRole("button", { name: "Confirm and create" }).click();
   await expect(main.getByRole("heading", { level: 1, name })).toBeVisible();
-  expect(inspect(DOCKER, name)?.HostConfig.Binds).toEqual(["/tmp:/host"]);
+  expect(inspect(DOCKER, name)?.Mounts).toMatchObject([{ Type: "bind", Source: "/tmp", Destination: "/host" }]);
   remove(DOCKER, name);
 });
 
