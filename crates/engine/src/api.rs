@@ -12,6 +12,7 @@ mod lines;
 mod logs;
 mod networks;
 mod peer;
+mod prune;
 pub(crate) mod query;
 pub(crate) mod server;
 mod stats;
@@ -44,6 +45,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(top::routes())
         .merge(archive::routes())
         .merge(commit::routes())
+        .merge(prune::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

@@ -10,7 +10,8 @@
 //! | `spec` | the bundle of a run |
 //! | `start`, `exit`, `restart`, `release` | a run: its beginning, its end, what comes then |
 //! | `stop`, `signals` | stopping, killing, pausing, renaming, changing |
-//! | `remove`, `recover` | taking one away; finding them again after a restart of the engine |
+//! | `connect` | on which networks it is |
+//! | `remove`, `prune`, `recover` | taking one away, or all that do not run; finding them again after a restart of the engine |
 //! | `shim` | talking to the process that stays with each |
 //! | `attach`, `exec` | input and output; more processes |
 //! | `health` | health checks |
@@ -24,6 +25,7 @@ mod archive;
 mod attach;
 mod capabilities;
 mod commit;
+mod connect;
 mod containers;
 mod create;
 #[cfg(test)]
@@ -40,6 +42,7 @@ mod logs;
 mod mounts;
 mod names;
 mod paths;
+mod prune;
 mod record;
 mod recover;
 mod release;
@@ -59,6 +62,7 @@ mod view;
 pub(crate) use archive::{ExtractOptions, PathStat};
 pub(crate) use attach::attach;
 pub(crate) use commit::{CommitRequest, commit};
+pub(crate) use connect::{connect, disconnect};
 pub(crate) use containers::Containers;
 pub(crate) use create::{CreateRequest, create};
 pub(crate) use exec::{
@@ -68,6 +72,7 @@ pub(crate) use exec::{
 pub(crate) use handle::{Container, Phase};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
 pub(crate) use paths::clean_absolute;
+pub(crate) use prune::{PRUNE_FILTERS, prune};
 pub(crate) use recover::recover;
 pub(crate) use remove::{RemoveRequest, remove};
 pub(crate) use spec::console_size;

@@ -7,13 +7,15 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bollard_stubs::models::{
-    NetworkCreateRequest, NetworkCreateResponse, NetworkInspect, NetworkPruneResponse,
+    NetworkConnectRequest, NetworkCreateRequest, NetworkCreateResponse, NetworkDisconnectRequest,
+    NetworkInspect, NetworkPruneResponse,
 };
 
 use super::query::{JsonBody, Params};
 use crate::blocking;
+use crate::container;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::filters::Filters;
 
 const LIST_FILTERS: [&str; 8] = [
@@ -27,6 +29,8 @@ pub(super) fn routes() -> Router<Arc<Engine>> {
         .route("/networks/create", post(create))
         .route("/networks/prune", post(prune))
         .route("/networks/{id}", get(inspect).delete(remove))
+        .route("/networks/{id}/connect", post(connect))
+        .route("/networks/{id}/disconnect", post(disconnect))
 }
 
 async fn list(
@@ -63,6 +67,34 @@ async fn inspect(
 async fn remove(State(engine): State<Arc<Engine>>, Path(id): Path<String>) -> Result<StatusCode> {
     blocking::run(move || engine.networks.remove(&id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn connect(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    JsonBody(request): JsonBody<NetworkConnectRequest>,
+) -> Result<StatusCode> {
+    let container = engine.containers.resolve(&request.container)?;
+    let settings = request.endpoint_config.unwrap_or_default();
+    // A task of the engine: half a connection is none, whether or not the client waits.
+    let tasks = engine.tasks.clone();
+    let work = async move { container::connect(&engine, &container, &id, settings).await };
+    let done = tasks.spawn(work).await;
+    done.map_err(EngineError::io("connect", "container"))??;
+    Ok(StatusCode::OK)
+}
+
+async fn disconnect(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    JsonBody(request): JsonBody<NetworkDisconnectRequest>,
+) -> Result<StatusCode> {
+    let container = engine.containers.resolve(&request.container)?;
+    let tasks = engine.tasks.clone();
+    let work = async move { container::disconnect(&engine, &container, &id).await };
+    let done = tasks.spawn(work).await;
+    done.map_err(EngineError::io("disconnect", "container"))??;
+    Ok(StatusCode::OK)
 }
 
 async fn prune(
