@@ -4,7 +4,7 @@
 //! been opened can be read to its end whatever becomes of its name.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -18,6 +18,15 @@ const MISSING_AT_THE_END: u32 = 2;
 pub(super) struct FileId {
     device: u64,
     inode: u64,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
 }
 
 /// An open file of a log.
@@ -40,10 +49,7 @@ impl LogFile {
         let metadata = file.metadata()?;
         Ok(Some(Self {
             file,
-            id: FileId {
-                device: metadata.dev(),
-                inode: metadata.ino(),
-            },
+            id: FileId::of(&metadata),
             length: metadata.len(),
         }))
     }
@@ -60,6 +66,15 @@ impl LogFile {
             }
         }
         Ok(filled)
+    }
+}
+
+/// Returns which file is written to now; `None` when there is none.
+pub(super) fn current(log: &Path) -> io::Result<Option<FileId>> {
+    match log.metadata() {
+        Ok(metadata) => Ok(Some(FileId::of(&metadata))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

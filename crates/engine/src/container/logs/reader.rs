@@ -16,6 +16,10 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// So much is read before control is given back, also when nothing of it is wanted.
 const STEP_BYTES: usize = 8 * 1024 * 1024;
 
+/// So many files are held open at most: a follower that is further behind than these, and than the shim keeps files,
+/// loses what is between. Their room on the disk is free only when they are closed.
+const MOST_HELD: usize = 8;
+
 /// What the output looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Format {
@@ -111,6 +115,8 @@ impl LogReader {
                 return Ok(batch);
             }
         }
+        // Before the shim removes them, however long the client takes with what is read now.
+        self.hold_newer()?;
         while batch.output.len() < BATCH_BYTES && budget > 0 {
             let read = self.read_block()?;
             budget = budget.saturating_sub(read);
@@ -121,18 +127,9 @@ impl LogReader {
                 }
                 continue;
             }
-            // Once a newer file is there, nothing more is written to this one: it is read to its end after the look.
-            let known = self.files.back().map(|open| open.file.id);
-            let newer = if self.follow && self.files.len() < 2 {
-                files::open_newer_than(&self.log, known)?
-            } else {
-                Vec::new()
-            };
-            if !newer.is_empty() {
-                self.files.extend(newer.into_iter().rev().map(Open::whole));
-            } else if self.files.len() > 1 {
+            if self.files.len() > 1 {
                 self.files.pop_front();
-            } else {
+            } else if !self.hold_newer()? {
                 batch.then = if self.follow { Then::Wait } else { Then::End };
                 break;
             }
@@ -151,6 +148,22 @@ impl LogReader {
                 open.end = open.file.length;
             }
         }
+    }
+
+    /// Opens files that have come after the newest known one; returns whether there are any. Nothing more is written to
+    /// the one before them then: what is read of it from here on is all of it.
+    fn hold_newer(&mut self) -> io::Result<bool> {
+        if !self.follow || self.files.len() >= MOST_HELD {
+            return Ok(false);
+        }
+        let known = self.files.back().map(|open| open.file.id);
+        if known.is_some() && known == files::current(&self.log)? {
+            return Ok(false);
+        }
+        let newer = files::open_newer_than(&self.log, known)?;
+        let any = !newer.is_empty();
+        self.files.extend(newer.into_iter().rev().map(Open::whole));
+        Ok(any)
     }
 
     /// Fills the block with whole records of the current file; returns how many bytes they are.

@@ -262,6 +262,43 @@ fn damaged_and_half_written_records_cost_themselves_only() {
 }
 
 #[test]
+fn files_that_are_rotated_away_are_read_when_their_follower_is_on_its_way() {
+    const LINES: usize = 80_000;
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut shim = Shim::open(dir.path(), usize::MAX, 2);
+    let mut numbers = 0..;
+    let mut write = |shim: &mut Shim| {
+        let line = line(false, "", 1);
+        let mut bytes = Vec::new();
+        for number in numbers.by_ref().take(LINES) {
+            put(&mut bytes, &line, true, number.to_string().as_bytes());
+        }
+        shim.write(&bytes);
+    };
+    write(&mut shim);
+    let selection = both().selection();
+    let mut reader = LogReader::open(log, selection, Format::default(), true).unwrap();
+    let mut output = reader.read().unwrap().output;
+    // Each time the file before the last one is removed, while the first is still being read.
+    for _ in 0..3 {
+        shim.rotate();
+        write(&mut shim);
+        output.extend(reader.read().unwrap().output);
+    }
+    loop {
+        let batch = reader.read().unwrap();
+        output.extend(batch.output);
+        if batch.then == Then::Wait {
+            break;
+        }
+    }
+    let text = String::from_utf8(output).unwrap();
+    let numbers = text.lines().map(|line| line.parse::<usize>().unwrap());
+    assert!(numbers.eq(0..4 * LINES));
+}
+
+#[test]
 fn a_missing_log_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     assert!(read(dir.path(), both()).is_empty());
