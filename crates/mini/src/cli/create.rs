@@ -73,7 +73,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
         &bundle,
         &store,
         then,
-        foreground.is_some(),
+        foreground.as_ref(),
     );
     let process = match made {
         Ok(process) => process,
@@ -117,13 +117,14 @@ fn make(
     bundle: &Bundle,
     store: &Store,
     then: Then,
-    foreground: bool,
+    foreground: Option<&Foreground>,
 ) -> Result<Spawned> {
+    let console_size = foreground.and_then(Foreground::console_size);
     let terminal = bundle
         .spec
         .process()
         .is_some_and(|process| process.terminal);
-    check_terminal(flags, terminal, foreground)?;
+    check_terminal(flags, terminal, foreground.is_some())?;
     // `run` needs no gate: its program starts when all is ready, and this process hears of it when that fails.
     let gate = (then == Then::Leave)
         .then(|| make_gate(store))
@@ -137,7 +138,7 @@ fn make(
         } else {
             Stdio::Inherited
         },
-        console_size: None,
+        console_size,
         gate: gate.as_ref().map(std::os::fd::AsFd::as_fd),
         trace: globals.trace.is_some(),
         known: &known,

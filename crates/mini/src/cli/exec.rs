@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::exec::{join, namespaces_to_join};
 use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
+use crate::seccomp;
 use crate::spec::Process;
 use crate::state::{Status, Store, start_ticks};
 use crate::validate::validate_process;
@@ -84,11 +85,13 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         return Err(wrong("stopped"));
     }
     let cgroup = state.cgroup()?;
+    let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
+    let foreground = (!flags.detach).then(Foreground::prepare).transpose()?;
     let plan = JoinPlan {
         id: &id,
         process: &process,
         cgroup: &cgroup,
-        seccomp: linux.seccomp.as_ref(),
+        seccomp: filter.as_ref(),
         init: init.as_fd(),
         namespaces: namespaces_to_join(linux),
         stdio: if process.terminal {
@@ -96,14 +99,13 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         } else {
             Stdio::Inherited
         },
-        console_size: None,
+        console_size: foreground.as_ref().and_then(Foreground::console_size),
     };
     if process.terminal && flags.detach && flags.console_socket.is_none() {
         return Err(Error::invalid(
             "cannot allocate tty if mini will detach without setting console socket",
         ));
     }
-    let foreground = (!flags.detach).then(Foreground::prepare).transpose()?;
     let mut spawned = join(plan)?;
     if let (Some(path), Some(master)) = (&flags.console_socket, &spawned.terminal) {
         send_terminal(path, master)?;

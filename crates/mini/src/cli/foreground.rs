@@ -7,6 +7,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use shim_protocol::ConsoleSize;
 use sys::signal::SignalSet;
 
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ const SIGWINCH: i32 = 28;
 #[derive(Debug)]
 pub(crate) struct Foreground {
     signals: OwnedFd,
+    console_size: Option<ConsoleSize>,
 }
 
 impl Foreground {
@@ -29,7 +31,22 @@ impl Foreground {
             .map_err(|error| Error::sys("block", "signals", error))?;
         let signals = sys::signal::descriptor(SignalSet::ALL)
             .map_err(|error| Error::sys("signalfd", "", error))?;
-        Ok(Self { signals })
+        // Our input need not be a terminal.
+        let console_size = tcgetwinsize(rustix::stdio::stdin())
+            .ok()
+            .map(|size| ConsoleSize {
+                height: size.ws_row,
+                width: size.ws_col,
+            });
+        Ok(Self {
+            signals,
+            console_size,
+        })
+    }
+
+    /// The size of our own terminal, for the program's: it should not see another one first.
+    pub(crate) fn console_size(&self) -> Option<ConsoleSize> {
+        self.console_size
     }
 
     /// Serves the program until it ends; its exit status, 128 + signal when one ended it.
@@ -125,6 +142,7 @@ impl<'a> Screen<'a> {
             let mut raw = before.clone();
             raw.make_raw();
             tcsetattr(input, OptionalActions::Now, &raw).map_err(error)?;
+            // It may have changed since the program was made.
             follow_size(master);
         }
         Ok(Self {

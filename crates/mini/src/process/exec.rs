@@ -57,6 +57,7 @@ pub fn join(plan: JoinPlan<'_>) -> Result<Spawned> {
             terminal,
             started_at_unix_ns,
             trace: Vec::new(),
+            filter: None,
         }),
         Err(error) => {
             end(&child.pidfd);

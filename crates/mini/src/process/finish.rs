@@ -11,8 +11,8 @@ use crate::capabilities::Sets;
 use crate::error::{Error, Result};
 use crate::process::executable;
 use crate::process::sync::{Channel, FromChild};
-use crate::seccomp;
-use crate::spec::{self, Process, Seccomp};
+use crate::seccomp::Filter;
+use crate::spec::{self, Process};
 use crate::trace::Trace;
 
 /// Where a process's standard input, output and error go.
@@ -81,7 +81,7 @@ pub struct Finish<'a> {
     /// The process to become.
     pub process: &'a Process,
     /// Its filter.
-    pub seccomp: Option<&'a Seccomp>,
+    pub seccomp: Option<&'a Filter>,
     /// To the parent.
     pub channel: &'a Channel,
     /// Waited at, if any.
@@ -106,10 +106,7 @@ enum Never {}
 
 fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     let process = finish.process;
-    let program = finish
-        .seccomp
-        .map(|filter| trace.step("seccomp_compile", String::new, || seccomp::compile(filter)))
-        .transpose()?;
+    let filter = finish.seccomp;
     trace.step(
         "rlimits",
         || format!("{} limits", process.rlimits.len()),
@@ -119,8 +116,8 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true)
             .map_err(|errno| Error::sys("set no_new_privs", "", errno))?;
-    } else if let Some(program) = &program {
-        trace.step("seccomp", || program.describe(), || program.load())?;
+    } else if let Some(filter) = filter {
+        trace.step("seccomp", || filter.describe(), || filter.load())?;
     }
     trace.step(
         "user",
@@ -158,17 +155,10 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     rustix::process::set_parent_process_death_signal(None)
         .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))?;
     trace.step("execve", || shown_path.clone(), || Ok(()))?;
-    if process.no_new_privileges && program.is_some() {
-        trace.step(
-            "seccomp",
-            || {
-                program
-                    .as_ref()
-                    .map(seccomp::Filter::describe)
-                    .unwrap_or_default()
-            },
-            || Ok(()),
-        )?;
+    if process.no_new_privileges
+        && let Some(filter) = filter
+    {
+        trace.step("seccomp", || filter.describe(), || Ok(()))?;
     }
     let told = finish
         .channel
@@ -178,9 +168,9 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         told?;
     }
     if process.no_new_privileges
-        && let Some(program) = &program
+        && let Some(filter) = filter
     {
-        program.load().map_err(|error| error.in_step("seccomp"))?;
+        filter.load().map_err(|error| error.in_step("seccomp"))?;
     }
     let error = image.execute();
     let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);

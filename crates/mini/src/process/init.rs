@@ -151,10 +151,13 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     root.open_or_create(Path::new(&process.cwd), Leaf::Directory)?;
 
     // The parent has set the limits meanwhile.
-    trace.step(
+    let filter = trace.step(
         "wait_for_limits",
-        || "the parent writes the cgroup's limits".into(),
-        || channel.hear_parent(FromParent::Limited),
+        || "the parent writes the cgroup's limits, and compiles the filter".into(),
+        || match channel.hear_parent()? {
+            FromParent::Limited(filter) => Ok(filter),
+            FromParent::Go => Err(Error::invalid("the parent did not set limits")),
+        },
     )?;
     trace.step(
         "enter_cgroup",
@@ -163,7 +166,7 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     )?;
     if spec.hooks.as_ref().is_some_and(Hooks::wait_for_mounts) {
         channel.tell_parent(&FromChild::Mounted, None)?;
-        channel.hear_parent(FromParent::Go)?;
+        channel.hear_parent()?;
     }
     let state = hooks::StateForHook::of_child(plan.id, plan.bundle, "creating", spec);
     if let Some(hooks) = &spec.hooks {
@@ -197,7 +200,7 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     Err(become_program(
         Finish {
             process,
-            seccomp: linux.seccomp.as_ref(),
+            seccomp: filter.as_ref(),
             channel,
             gate: Some(&gate),
         },

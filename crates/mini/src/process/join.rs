@@ -16,7 +16,8 @@ use crate::process::init::{
 use crate::process::sync::{Channel, FromChild};
 use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
-use crate::spec::{Process, Seccomp};
+use crate::seccomp::Filter;
+use crate::spec::Process;
 use crate::trace::Trace;
 
 /// What a joining process is made from.
@@ -27,7 +28,7 @@ pub struct JoinPlan<'a> {
     /// The process to become.
     pub process: &'a Process,
     /// The container's filter.
-    pub seccomp: Option<&'a Seccomp>,
+    pub seccomp: Option<&'a Filter>,
     /// The container's cgroup.
     pub cgroup: &'a Cgroup,
     /// The container's first process.

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::process::init::{self, InitPlan, enter_by_path, flag_of};
 use crate::process::sync::{Channel, FromChild, FromParent, channel};
+use crate::seccomp::{self, Filter};
 use crate::spec::{NamespaceKind, Spec};
 use crate::trace::Trace;
 
@@ -29,6 +30,8 @@ pub struct Spawned {
     pub started_at_unix_ns: i64,
     /// The steps of the start, when asked for.
     pub trace: Vec<TraceStep>,
+    /// The container's system call filter, for those who join it later.
+    pub filter: Option<Filter>,
 }
 
 /// Makes the first process, sets its cgroup's limits while it mounts, and sees it through to its program.
@@ -68,12 +71,16 @@ pub fn spawn(
         || "cgroup limits, state".into(),
         || prepare(child.pid),
     );
-    let outcome = prepared
-        .and_then(|()| {
-            ours.tell_child(FromParent::Limited)
-                .or_else(|error| gone(&ours, error))
-        })
-        .and_then(|()| follow(&ours, &child, hooks, &mut trace));
+    let limited = prepared
+        .and_then(|()| compile_filter(plan.spec, &mut trace))
+        .map(FromParent::Limited);
+    let outcome = match &limited {
+        Ok(limited) => ours
+            .tell_child(limited)
+            .or_else(|error| gone(&ours, error))
+            .and_then(|()| follow(&ours, &child, hooks, &mut trace)),
+        Err(error) => Err(error.clone()),
+    };
     match outcome {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,
@@ -81,12 +88,28 @@ pub fn spawn(
             terminal,
             started_at_unix_ns,
             trace: trace.into_steps(),
+            filter: match limited {
+                Ok(FromParent::Limited(filter)) => filter,
+                _ => None,
+            },
         }),
         Err(error) => {
             end(&child.pidfd);
             Err(error)
         }
     }
+}
+
+fn compile_filter(spec: &Spec, trace: &mut Trace) -> Result<Option<Filter>> {
+    let Some(rules) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
+        return Ok(None);
+    };
+    let filter = trace.step(
+        "seccomp_compile",
+        || format!("{} rules", rules.syscalls.len()),
+        || seccomp::compile(rules),
+    )?;
+    Ok(Some(filter))
 }
 
 /// Kills and reaps a child that is of no use any more.
@@ -171,7 +194,7 @@ fn follow(
                 if let Some(hooks) = hooks.take() {
                     hooks(child.pid)?;
                 }
-                channel.tell_child(FromParent::Go)?;
+                channel.tell_child(&FromParent::Go)?;
             }
             Some((FromChild::Terminal, master)) => terminal = master,
             Some((FromChild::Created(steps), _)) => {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shim_protocol::TraceStep;
 
 use crate::error::{Error, Result};
+use crate::seccomp::Filter;
 
 /// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,10 +29,10 @@ pub enum FromChild {
 }
 
 /// A message of the parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum FromParent {
-    /// The cgroup has its limits: the child may enter it.
-    Limited,
+    /// The cgroup has its limits: the child may enter it. With its system call filter, compiled while the child mounts.
+    Limited(Option<Filter>),
     /// Hooks have run.
     Go,
 }
@@ -125,30 +126,38 @@ impl Channel {
     ///
     /// # Errors
     /// `Sys` when the child is gone.
-    pub fn tell_child(&self, message: FromParent) -> Result<()> {
-        let byte = match message {
-            FromParent::Limited => b"l",
-            FromParent::Go => b"g",
+    pub fn tell_child(&self, message: &FromParent) -> Result<()> {
+        let bytes = match message {
+            FromParent::Limited(None) => b"l".to_vec(),
+            FromParent::Limited(Some(filter)) => [b"f", filter.encode().as_slice()].concat(),
+            FromParent::Go => b"g".to_vec(),
         };
-        rustix::net::send(&self.socket, byte, SendFlags::NOSIGNAL)
+        rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
             .map(drop)
             .map_err(|errno| Error::sys("tell the child", "", errno))
     }
 
-    /// Waits for this message of the parent.
+    /// Waits for the parent's next message.
     ///
     /// # Errors
-    /// `Sys` when the parent is gone, or says something else.
-    pub fn hear_parent(&self, wanted: FromParent) -> Result<()> {
-        let mut byte = [0u8; 1];
+    /// `Sys` when the parent is gone.
+    pub fn hear_parent(&self) -> Result<FromParent> {
+        let mut buffer = vec![0u8; 64 * 1024];
         loop {
-            match rustix::net::recv(&self.socket, &mut byte, RecvFlags::empty()) {
-                Ok((1, _)) if byte == [b'l'] && wanted == FromParent::Limited => return Ok(()),
-                Ok((1, _)) if byte == [b'g'] && wanted == FromParent::Go => return Ok(()),
-                Ok(_) => return Err(Error::sys("hear the parent", "", Errno::PIPE)),
-                Err(Errno::INTR) => {}
+            let length = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
+                Ok((length, _)) => length,
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Error::sys("hear the parent", "", errno)),
-            }
+            };
+            let gone = || Error::sys("hear the parent", "", Errno::PIPE);
+            return match buffer.get(..length).unwrap_or_default() {
+                b"g" => Ok(FromParent::Go),
+                b"l" => Ok(FromParent::Limited(None)),
+                [b'f', filter @ ..] => Filter::decode(filter)
+                    .map(|filter| FromParent::Limited(Some(filter)))
+                    .ok_or_else(gone),
+                _ => Err(gone()),
+            };
         }
     }
 }

@@ -35,6 +35,43 @@ impl Filter {
             .map_err(|error| Error::sys("load", "the seccomp filter", error))
     }
 
+    /// The filter as bytes, for [`Filter::decode`] in a process of the same machine.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 + 8 * self.program.len());
+        bytes.extend(self.flags.to_ne_bytes());
+        for instruction in &self.program {
+            bytes.extend(instruction.code.to_ne_bytes());
+            bytes.extend([instruction.jump_true, instruction.jump_false]);
+            bytes.extend(instruction.operand.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The filter that was encoded; [`None`] for bytes that are none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (flags, rest) = bytes.split_first_chunk()?;
+        let instructions = rest.chunks_exact(8);
+        if !instructions.remainder().is_empty() {
+            return None;
+        }
+        let program = instructions
+            .map(|chunk| {
+                let (code, rest) = chunk.split_first_chunk()?;
+                let ([jump_true, jump_false], operand) = rest.split_first_chunk()?;
+                Some(Instruction {
+                    code: u16::from_ne_bytes(*code),
+                    jump_true: *jump_true,
+                    jump_false: *jump_false,
+                    operand: u32::from_ne_bytes(operand.try_into().ok()?),
+                })
+            })
+            .collect::<Option<_>>()?;
+        Some(Self {
+            program,
+            flags: u32::from_ne_bytes(*flags),
+        })
+    }
+
     /// The instructions.
     pub fn program(&self) -> &[Instruction] {
         &self.program

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use sys::seccomp::Instruction;
 
 use super::arch::{Arch, X32_BIT};
-use super::compile;
 use super::rules::Action;
+use super::{Filter, compile};
 use crate::spec::{Seccomp, Spec, SyscallArgument, SyscallRule};
 
 /// A system call as a filter sees it.
@@ -221,8 +221,11 @@ fn dockers_profile_means_what_its_rules_say() {
     let spec: Spec = serde_json::from_str(include_str!("../../tests/bundles/docker.json")).unwrap();
     let filter = spec.linux.unwrap().seccomp.unwrap();
     check(&filter);
-    // Short enough that a start does not feel it.
+    // Short enough that a start does not feel it, and the same after its way to another process.
     let program = compile(&filter).unwrap();
+    let decoded = Filter::decode(&program.encode()).unwrap();
+    assert_eq!(decoded.program(), program.program());
+    assert!(Filter::decode(&program.encode()[1..]).is_none());
     assert!(program.program().len() < 1500, "{}", program.describe());
 }
 

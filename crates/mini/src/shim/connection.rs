@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use shim_protocol::{AttachStreams, MAX_LINE_BYTES, Message, SLOW_CLIENT_PATIENCE};
 
 use crate::clock;
@@ -187,6 +187,19 @@ impl Connection {
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {
             self.unsent.shrink_to(4096);
+        }
+    }
+
+    /// Takes what the peer has still sent and nobody wants: closing with it unread would be an error for the peer behind
+    /// its last byte, instead of an end.
+    pub(crate) fn hang_up(&mut self) {
+        // From here on the peer cannot send more.
+        if rustix::net::shutdown(&self.socket, Shutdown::Read).is_ok() {
+            let mut buffer = [0; 4096];
+            while self
+                .receive(&mut buffer)
+                .is_some_and(|bytes| !bytes.is_empty())
+            {}
         }
     }
 

@@ -4,21 +4,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use cgroups::Cgroup;
 use shim_protocol::ExecRequest;
+use sys::namespace::Namespaces;
 
 use crate::error::{Error, Result};
-use crate::process::exec::{join, namespaces_to_join};
+use crate::process::exec::join;
 use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
 use crate::process::spawn::Spawned;
+use crate::seccomp::Filter;
 use crate::shim::streams::Streams;
-use crate::spec::{Process, Spec};
+use crate::spec::Process;
 use crate::validate::validate_process;
 
 /// What joining needs of the container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Joinable<'a> {
     pub(crate) id: &'a str,
-    pub(crate) spec: &'a Spec,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) seccomp: Option<&'a Filter>,
 }
 
 /// Starts the process with its own streams.
@@ -30,18 +33,13 @@ pub(crate) fn start(
 ) -> Result<(Spawned, Streams)> {
     let process = Process::deserialize_from(&request.process)?;
     validate_process(&process)?;
-    let linux = container
-        .spec
-        .linux
-        .as_ref()
-        .ok_or_else(|| Error::invalid("linux is missing"))?;
     let plan = |stdio| JoinPlan {
         id: container.id,
         cgroup,
         process: &process,
-        seccomp: linux.seccomp.as_ref(),
+        seccomp: container.seccomp,
         init,
-        namespaces: namespaces_to_join(linux),
+        namespaces: container.namespaces,
         stdio,
         console_size: request.console_size,
     };

@@ -13,10 +13,12 @@ use rustix::net::{
 use shim_protocol::{
     ExitRecord, Message, SHIM_CONFIG_FILE, SHIM_SOCKET_FILE, SHIM_STATE_FILE, ShimConfig, ShimState,
 };
+use sys::namespace::Namespaces;
 use sys::signal::SignalSet;
 
 use crate::container::{self, Bundle, PATIENCE, Start};
 use crate::error::{Error, Result};
+use crate::process::exec::namespaces_to_join;
 use crate::process::finish::Stdio;
 use crate::process::spawn::Spawned;
 use crate::shim::connection::{Connection, Target};
@@ -66,6 +68,7 @@ pub fn run(bundle: &Path) -> Result<()> {
 /// A container that runs, with what the loop needs.
 struct Started {
     bundle: Bundle,
+    namespaces: Namespaces,
     config: ShimConfig,
     on_disk: OnDisk,
     cgroup: Cgroup,
@@ -231,8 +234,14 @@ fn start(
         .ok_or_else(|| Error::invalid("no socket to listen on"))?;
     // Refused without the privilege, which is no reason to fail: the container's own value was set by itself.
     drop(std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ));
+    let namespaces = bundle
+        .spec
+        .linux
+        .as_ref()
+        .map_or(Namespaces::NONE, namespaces_to_join);
     Ok(Started {
         bundle,
+        namespaces,
         config,
         on_disk,
         cgroup,
@@ -276,6 +285,7 @@ fn make_reachable(
 fn serve(started: Started, mut control: Connection) -> Result<()> {
     let Started {
         bundle,
+        namespaces,
         config,
         mut on_disk,
         cgroup,
@@ -294,6 +304,9 @@ fn serve(started: Started, mut control: Connection) -> Result<()> {
         trace: std::mem::take(&mut process.trace),
     });
     let mut connections = vec![control];
+    // Of the spec, which is large, nothing more is needed.
+    drop(bundle);
+    let filter = process.filter.take();
     connections.extend(
         attached
             .into_iter()
@@ -303,7 +316,8 @@ fn serve(started: Started, mut control: Connection) -> Result<()> {
     Server::new(Parts {
         joinable: Joinable {
             id: &config.id,
-            spec: &bundle.spec,
+            namespaces,
+            seccomp: filter.as_ref(),
         },
         ending: &mut on_disk,
         cgroup,

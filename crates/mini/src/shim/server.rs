@@ -105,7 +105,9 @@ impl<'a> Server<'a> {
                 self.handle(token);
             }
             self.handle_time();
-            self.connections.retain(|connection| !connection.is_done());
+            for mut connection in self.connections.extract_if(.., |one| one.is_done()) {
+                connection.hang_up();
+            }
         }
         Ok(())
     }

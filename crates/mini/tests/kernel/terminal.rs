@@ -5,18 +5,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 use serde_json::json;
 
-use crate::bundle::{Bundle, finish};
+use crate::bundle::{Bundle, DEADLINE, finish};
 
 /// Reads a terminal's master until a text has come or nobody is at the other end.
+#[track_caller]
 fn read_until(master: &mut std::fs::File, wanted: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     while !text.contains(wanted) {
+        let mut ready = [PollFd::new(&*master, PollFlags::IN)];
+        let limit = Timespec::try_from(DEADLINE).unwrap();
+        assert_eq!(
+            poll(&mut ready, Some(&limit)),
+            Ok(1),
+            "{wanted:?} does not come behind {text:?}"
+        );
         match master.read(&mut buffer) {
             Ok(count) if count > 0 => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
             _ => break,
