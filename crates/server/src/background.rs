@@ -88,7 +88,8 @@ impl Background {
             })
         });
         let jobs = Jobs::open(earlier, hub.jobs.clone(), save, tasks.clone(), stop.clone()).await;
-        let comparisons = Comparisons::open(db.clone(), jobs.clone(), engines.clone()).await?;
+        let comparisons =
+            Comparisons::open(db.clone(), jobs.clone(), engines.clone(), tasks.clone()).await?;
         let history = History::open(hub.figures.clone(), db.clone()).await?;
         let collector =
             Collector::start(hub.figures.clone(), tasks, stop).map_err(BackgroundError::Sampler)?;

@@ -15,10 +15,11 @@ use api::{
 };
 use bollard::{
     Docker,
-    query_parameters::{CreateContainerOptions, InspectContainerOptions, StartContainerOptions},
+    query_parameters::{InspectContainerOptions, StartContainerOptions},
 };
 use jiff::Timestamp;
 use observe::Inside;
+use tokio_util::task::TaskTracker;
 
 use super::{
     judge, overhead,
@@ -69,6 +70,7 @@ struct Inner {
     db: Db,
     jobs: Jobs,
     engines: Arc<Engines>,
+    tasks: TaskTracker,
     results: Mutex<BTreeMap<JobId, CompareResult>>,
 }
 
@@ -77,7 +79,12 @@ impl Comparisons {
     ///
     /// # Errors
     /// The database's.
-    pub async fn open(db: Db, jobs: Jobs, engines: Arc<Engines>) -> Result<Self, DbError> {
+    pub async fn open(
+        db: Db,
+        jobs: Jobs,
+        engines: Arc<Engines>,
+        tasks: TaskTracker,
+    ) -> Result<Self, DbError> {
         let rows: Vec<String> = db
             .run("read comparisons", |c| {
                 c.execute_batch(SCHEMA)?;
@@ -102,6 +109,7 @@ impl Comparisons {
             db,
             jobs,
             engines,
+            tasks,
             results: Mutex::new(results),
         })))
     }
@@ -170,6 +178,7 @@ impl Comparisons {
                     id: id.to_string(),
                     image: asked_image,
                     command: asked_command,
+                    tasks: comparisons.0.tasks.clone(),
                 };
                 comparisons
                     .run(
@@ -407,12 +416,10 @@ async fn idle(
         id: work.id.clone(),
         image: STARTER.to_owned(),
         command,
+        tasks: work.tasks.clone(),
     };
     let started = async {
-        let id = docker
-            .create_container(None::<CreateContainerOptions>, sleeper.body())
-            .await?
-            .id;
+        let id = sleeper.create(docker).await?;
         docker
             .start_container(&id, None::<StartContainerOptions>)
             .await?;

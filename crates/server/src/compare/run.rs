@@ -17,6 +17,8 @@ use bollard::{
 };
 use futures_util::StreamExt;
 use observe::Sampler;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use crate::jobs::Failure;
 
@@ -35,10 +37,12 @@ pub(super) struct Workload {
     pub(super) id: String,
     pub(super) image: String,
     pub(super) command: Vec<String>,
+    /// Where creating goes on when the comparison is cancelled meanwhile.
+    pub(super) tasks: TaskTracker,
 }
 
 impl Workload {
-    pub(super) fn body(&self) -> ContainerCreateBody {
+    fn body(&self) -> ContainerCreateBody {
         ContainerCreateBody {
             image: Some(self.image.clone()),
             cmd: (!self.command.is_empty()).then(|| self.command.clone()),
@@ -46,6 +50,34 @@ impl Workload {
             ..Default::default()
         }
     }
+
+    /// Makes a container. An engine that is in the middle of making one does not stop when its client leaves: should nobody wait
+    /// for the answer any more, the container is taken away as soon as it is there.
+    pub(super) async fn create(&self, docker: &Docker) -> Result<String, Error> {
+        let (tell, told) = oneshot::channel();
+        let (docker, body) = (docker.clone(), self.body());
+        self.tasks.spawn(async move {
+            let made = docker
+                .create_container(None::<CreateContainerOptions>, body)
+                .await
+                .map(|made| made.id);
+            if let Err(Ok(id)) = tell.send(made)
+                && let Err(error) = remove(&docker, &id).await
+            {
+                tracing::warn!(%error, id, "remove a container of a cancelled comparison");
+            }
+        });
+        // The task answers before it ends, unless the server is going down.
+        told.await.unwrap_or(Err(Error::RequestTimeoutError))
+    }
+}
+
+async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::new()
+        .force(true)
+        .v(true)
+        .build();
+    docker.remove_container(id, Some(options)).await
 }
 
 /// Runs it once.
@@ -78,10 +110,7 @@ async fn measure_unlimited(
     run: u32,
 ) -> Result<CompareSample, Failure> {
     let begun = Instant::now();
-    let id = docker
-        .create_container(None::<CreateContainerOptions>, work.body())
-        .await?
-        .id;
+    let id = work.create(docker).await?;
     let created = Instant::now();
     docker
         .start_container(&id, None::<StartContainerOptions>)
@@ -101,17 +130,7 @@ async fn measure_unlimited(
         }
     };
     let ended = Instant::now();
-    docker
-        .remove_container(
-            &id,
-            Some(
-                RemoveContainerOptionsBuilder::new()
-                    .force(true)
-                    .v(true)
-                    .build(),
-            ),
-        )
-        .await?;
+    remove(docker, &id).await?;
     let removed = Instant::now();
     let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1000.0;
     Ok(CompareSample {
@@ -230,14 +249,7 @@ pub async fn sweep(docker: &Docker, comparison: Option<&str>) -> Result<(), Erro
         .build();
     let mut outcome = Ok(());
     for container in docker.list_containers(Some(options)).await? {
-        let options = RemoveContainerOptionsBuilder::new()
-            .force(true)
-            .v(true)
-            .build();
-        match docker
-            .remove_container(&container.id.unwrap_or_default(), Some(options))
-            .await
-        {
+        match remove(docker, &container.id.unwrap_or_default()).await {
             Ok(())
             | Err(Error::DockerResponseServerError {
                 status_code: 404, ..

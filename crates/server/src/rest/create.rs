@@ -17,6 +17,7 @@ use super::{
 use crate::{
     engines::{CallError, Deadline, Engine},
     http::{ApiError, Body, Caller, Params},
+    mirror::Refresh,
     state::AppState,
 };
 
@@ -153,5 +154,11 @@ async fn remove_volumes(engine: &Engine, names: &[String]) {
         {
             tracing::debug!(%error, name, "remove a volume that was made for a container");
         }
+    }
+    if !names.is_empty()
+        && let Ok(docker) = engine.docker()
+        && let Err(error) = engine.mirror.refresh_list(&docker, &Refresh::Volumes).await
+    {
+        tracing::debug!(%error, "list volumes");
     }
 }

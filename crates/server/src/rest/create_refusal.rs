@@ -10,9 +10,10 @@ use super::containers::name_in_use;
 use crate::{engines::CallError, http::ApiError};
 
 /// Words of an engine's refusal to create, and the field that they are about. The first that fits counts.
-const CREATE: [(&str, &str); 12] = [
+const CREATE: [(&str, &str); 13] = [
     ("network", "network"),
     ("capadd", "cap_add"),
+    ("unknown capability", "cap_add"),
     ("capdrop", "cap_drop"),
     ("cpuset", "limits.cpuset"),
     ("requested cpus", "limits.cpuset"),
