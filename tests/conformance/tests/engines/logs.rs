@@ -77,6 +77,20 @@ on_both! {
         assert!(out.ends_with("x\nend"));
     }
 
+    async fn what_does_not_run_is_not_followed(engine: &Engine) {
+        let container = engine.create(&["true"], json!({})).await;
+        let path = container.path("/logs?stdout=1&follow=1");
+        let answer = deadline("the end of follow", engine.get(&path)).await.expect(200);
+        assert_eq!(answer.text(), "");
+    }
+
+    async fn a_container_without_a_log_says_so(engine: &Engine) {
+        let none = json!({"HostConfig": {"LogConfig": {"Type": "none"}}});
+        let container = engine.create(&["true"], none).await;
+        let answer = engine.get(&container.path("/logs?stdout=1")).await.expect(501);
+        assert_eq!(answer.message(), "configured logging driver does not support reading");
+    }
+
     async fn logs_of_no_stream_are_refused(engine: &Engine) {
         let container = engine.create(&["true"], json!({})).await;
         let answer = engine.get(&container.path("/logs")).await.expect(400);

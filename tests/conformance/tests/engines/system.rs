@@ -60,6 +60,42 @@ on_both! {
         assert!(container.events().await.starts_with(&["create".to_owned(), "start".to_owned()]));
     }
 
+    async fn events_are_filtered_by_what_happened_and_to_whom(engine: &Engine) {
+        let container = engine.start(&["sleep", "1000"], json!({})).await;
+        container.exec(&["true"]).await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+        for (mut filters, expected) in [
+            (json!({"event": ["create", "start"]}), vec!["create", "start"]),
+            (json!({"event": ["exec_create"]}), vec!["exec_create: true"]),
+            (json!({"event": ["sta"]}), vec![]),
+            (json!({"event": ["start"], "type": ["image"]}), vec![]),
+            (json!({"event": ["start"], "image": [conformance::IMAGE]}), vec!["start"]),
+            (json!({"event": ["start"], "label": ["no.such.label"]}), vec![]),
+        ] {
+            filters["container"] = json!([container.id]);
+            let path = format!("/events?since={}&until={now}&filters={}", now - 600, query(&filters.to_string()));
+            let mut lines = engine.lines("GET", &path).await;
+            let mut actions = Vec::new();
+            while let Some(event) = deadline("the end of events", lines.next()).await {
+                // dockerd leaves a space where the arguments of the command would be.
+                actions.push(event["Action"].as_str().unwrap().trim_end().to_owned());
+            }
+            assert_eq!(actions, expected, "{filters}");
+        }
+    }
+
+    async fn events_that_end_before_they_begin_are_refused(engine: &Engine) {
+        let answer = engine.get("/events?since=3&until=2").await.expect(400);
+        assert_eq!(answer.message(), "`since` time (3) cannot be after `until` time (2)");
+    }
+
+    async fn a_registry_that_is_not_there_signs_nobody_in(engine: &Engine) {
+        let body = json!({"username": "u", "password": "p", "serveraddress": "127.0.0.1:1"});
+        let answer = engine.post("/auth", body).await;
+        assert!(answer.status >= 500, "{}", answer.text());
+        assert!(answer.message().to_lowercase().contains("connection refused"), "{}", answer.message());
+    }
+
     async fn disk_usage_counts_images_containers_and_volumes(engine: &Engine) {
         let container = engine.create(&["true"], json!({})).await;
         let usage = engine.get("/system/df").await.expect(200).json();
