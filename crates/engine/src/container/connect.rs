@@ -15,8 +15,8 @@ use crate::{
 /// Connects a container to a network, from now on and from its next starts on.
 ///
 /// # Errors
-/// `Invalid` when its networks cannot be together or an address is malformed, `Forbidden` when it is on that network, and
-/// what the kernel refuses; it is then connected as before.
+/// `Invalid` when its networks cannot be together or an address is malformed, `Forbidden` when it runs and is on that
+/// network, and what the kernel refuses; it is then connected as before.
 pub(crate) async fn connect(
     engine: &Arc<Engine>,
     container: &Arc<Container>,
@@ -33,6 +33,12 @@ pub(crate) async fn connect(
         )));
     }
     require_compatible(engine, &record, &network)?;
+    if container.running().is_some() && key_of(engine, &record, &network).is_some() {
+        return Err(EngineError::Forbidden(format!(
+            "endpoint with name {} already exists in network {}",
+            record.name, network.name
+        )));
+    }
     let request = EndpointRequest::from_settings(&network.name, &settings)?;
     let (engine, container) = (Arc::clone(engine), Arc::clone(container));
     blocking::run(move || {
@@ -130,7 +136,7 @@ fn require_compatible(
             "container sharing network namespace with another container or host cannot be connected to any other network",
         );
     }
-    let mut drivers = record.endpoints.keys().filter_map(|key| {
+    let drivers = record.endpoints.keys().filter_map(|key| {
         let found = engine.networks.resolve(key).ok()?;
         Some(found.driver)
     });
@@ -139,14 +145,10 @@ fn require_compatible(
             "container cannot be disconnected from host network or connected to host network",
         );
     }
-    if key_of(engine, record, network).is_some() {
-        return Err(EngineError::Forbidden(format!(
-            "endpoint with name {} already exists in network {}",
-            record.name, network.name
-        )));
-    }
-    let others = !record.endpoints.is_empty();
-    if drivers.any(|driver| driver == Driver::Null) || (network.driver == Driver::Null && others) {
+    let own = key_of(engine, record, network);
+    let others = record.endpoints.keys().any(|key| Some(key) != own.as_ref());
+    let mut kinds = drivers.chain([network.driver]);
+    if others && kinds.any(|driver| driver == Driver::Null) {
         return invalid(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode",
         );
