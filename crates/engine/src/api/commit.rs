@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use bollard_stubs::models::{ContainerConfig, IdResponse};
+use bollard_stubs::models::ContainerConfig;
+use serde_json::{Value, json};
 
 use super::{
     images::target,
@@ -24,7 +25,7 @@ async fn commit(
     State(engine): State<Arc<Engine>>,
     params: Params,
     OptionalJsonBody(config): OptionalJsonBody<Option<ContainerConfig>>,
-) -> Result<(StatusCode, Json<IdResponse>)> {
+) -> Result<(StatusCode, Json<Value>)> {
     let container = engine.containers.resolve(params.required("container")?)?;
     let reference = target(&params, "repo")?;
     if reference
@@ -48,6 +49,5 @@ async fn commit(
     let work = container::commit(Arc::clone(&engine), container, request);
     let done = engine.tasks.spawn(work).await;
     let image = done.map_err(EngineError::io("commit", "container"))??;
-    let id = image.id.to_string();
-    Ok((StatusCode::CREATED, Json(IdResponse { id })))
+    Ok((StatusCode::CREATED, Json(json!({ "Id": image.id }))))
 }
