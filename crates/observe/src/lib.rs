@@ -1,7 +1,7 @@
 //! What the kernel says about a container: figures, processes, namespaces, mounts, capabilities, seccomp.
 //!
 //! A container is known here by the process id of its first process, so it does not matter which engine runs it. The types
-//! are portable and can be serialised; what fills them is Linux ([`Sampler`], [`host_figures`], [`inside`]) and answers
+//! are portable and can be serialised; what fills them is Linux ([`Sampler`], [`host_figures`], [`inside()`]) and answers
 //! [`ObserveError::Unsupported`] elsewhere.
 //!
 //! - [`figures`]: what a container and the machine use, as counters and gauges;

@@ -145,7 +145,7 @@ pub(crate) fn of_host(host: &HostInfo) -> Vec<Capability> {
             "run on Linux with control groups mounted",
         ),
     });
-    let pressure = std::path::Path::new("/proc/pressure/cpu").exists();
+    let pressure = host.platform == "linux" && std::path::Path::new("/proc/pressure/cpu").exists();
     found.push(if pressure {
         works("pressure", "Pressure: how long tasks waited")
     } else {
@@ -161,10 +161,15 @@ pub(crate) fn of_host(host: &HostInfo) -> Vec<Capability> {
 
 /// The machine that this server runs on.
 pub(crate) fn host() -> HostInfo {
+    // Elsewhere a file of this name is somebody else's.
     let read = |path: &str| {
-        std::fs::read_to_string(path)
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_default()
+        if cfg!(target_os = "linux") {
+            std::fs::read_to_string(path)
+                .map(|text| text.trim().to_owned())
+                .unwrap_or_default()
+        } else {
+            String::new()
+        }
     };
     let release = read("/etc/os-release");
     let pretty = release
@@ -203,6 +208,9 @@ pub(crate) fn host() -> HostInfo {
 
 /// Looks at which control group hierarchies are mounted.
 fn cgroup_mode() -> &'static str {
+    if !cfg!(target_os = "linux") {
+        return "none";
+    }
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mounted = |kind: &str| {
         mounts

@@ -152,10 +152,10 @@ fn describe(engine: &Engine, error: &CallError) -> (String, Option<String>) {
             "start Docker (`systemctl start docker`) or name another engine with --docker URL; it appears here by itself"
                 .to_owned()
         }
-        (EngineKind::Docker, CallError::Unreachable { .. }) => {
-            "install Docker (on Debian: apt install docker.io) or name another engine with --docker URL; it appears here by itself"
-                .to_owned()
-        }
+        (EngineKind::Docker, CallError::Unreachable { .. }) => format!(
+            "install Docker ({}) or name another engine with --docker URL; it appears here by itself",
+            if cfg!(windows) { "Docker Desktop" } else { "on Debian: apt install docker.io" }
+        ),
         (EngineKind::Docker, CallError::Garbled { .. }) => format!("something else than Docker listens at {url}"),
         _ => "it is tried again every second".to_owned(),
     };
