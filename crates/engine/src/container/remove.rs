@@ -93,6 +93,8 @@ async fn remove_marked(
         let (engine, container) = (Arc::clone(engine), Arc::clone(container));
         blocking::run(move || take_away(&engine, &container, request.volumes)).await?;
     }
+    // Who waits for a next run waits in vain.
+    container.lock().early.clear();
     engine.containers.forget(container);
     engine.execs.forget_container(container.id());
     engine.events.publish(

@@ -104,7 +104,11 @@ async fn end(
     };
     let mut phase = container.phase();
     if signal != signals::KILL && timeout != Some(Duration::ZERO) {
-        send(engine, container, running, signal).await?;
+        match send(engine, container, running, signal).await {
+            // It has ended by itself meanwhile.
+            Ok(()) | Err(EngineError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
         // A frozen program would never see it.
         if running.paused {
             drop(set_frozen(container, false).await);

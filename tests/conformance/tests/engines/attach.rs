@@ -71,4 +71,11 @@ on_both! {
         let body = deadline("the end of attach", stream.rest()).await;
         assert_eq!(streams(body).0, "past\n");
     }
+
+    async fn who_waits_for_a_start_is_let_go_when_the_container_is_removed(engine: &Engine) {
+        let container = engine.create(&["true"], json!({})).await;
+        let stream = engine.hijack(&container.path("/attach?stream=1&stdout=1"), &Value::Null).await;
+        engine.delete(&container.path("")).await.expect(204);
+        assert!(deadline("the end of attach", stream.rest()).await.is_empty());
+    }
 }
