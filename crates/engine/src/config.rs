@@ -61,7 +61,7 @@ impl EngineConfig {
             return None;
         }
         let digest = sha2::Sha256::digest(self.run_dir.as_os_str().as_encoded_bytes());
-        Some(digest.iter().take(3).map(|b| format!("{b:02x}")).collect())
+        Some(hex::encode(digest.get(..3)?))
     }
 }
 

@@ -68,11 +68,6 @@ impl Filters {
         self.values.contains_key(key)
     }
 
-    /// Tells whether nothing is filtered.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Tells whether `value` equals one of the filter's values, or the filter is not given.
     pub(crate) fn matches_exactly(&self, key: &str, value: &str) -> bool {
         let wanted = self.get(key);
@@ -158,8 +153,8 @@ mod tests {
         let list = Filters::parse(Some(r#"{"label":["a=b"]}"#), &["label"]).unwrap();
         let map = Filters::parse(Some(r#"{"label":{"a=b":true,"c":false}}"#), &["label"]).unwrap();
         assert_eq!(list, map);
-        assert!(Filters::parse(None, &[]).unwrap().is_empty());
-        assert!(Filters::parse(Some("{}"), &[]).unwrap().is_empty());
+        assert_eq!(Filters::parse(None, &[]).unwrap(), Filters::default());
+        assert_eq!(Filters::parse(Some("{}"), &[]).unwrap(), Filters::default());
     }
 
     #[test]

@@ -15,7 +15,8 @@ mod store;
 mod tar;
 mod unpack;
 
-pub(crate) use changes::{Change, ChangeKind};
+#[cfg(test)]
+pub(crate) use changes::ChangeKind;
 pub(crate) use copy::copy_tree;
 pub(crate) use error::LayerError;
 pub(crate) use pack::{Form as PackForm, Packer};

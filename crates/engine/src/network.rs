@@ -42,12 +42,7 @@ mod subnet;
 mod wiring;
 
 pub(crate) use ipam::AUTOMATIC_POOLS;
-pub(crate) use mac::MacAddress;
 pub(crate) use networks::{NetworkSummary, Networks};
-pub(crate) use port::{
-    PortRequest, Protocol, PublishedPort, parse_bindings, parse_port_key, port_map, port_summaries,
-};
-pub(crate) use record::{
-    DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK, NetworkRecord, is_predefined_name,
-};
-pub(crate) use sandbox::{DnsRequest, Endpoint, EndpointRequest, Sandbox, SandboxRequest};
+pub(crate) use port::{PortRequest, parse_bindings, parse_port_key, port_map, port_summaries};
+pub(crate) use record::{DEFAULT_NETWORK, Driver, HOST_NETWORK, NONE_NETWORK};
+pub(crate) use sandbox::{DnsRequest, EndpointRequest, Sandbox, SandboxRequest};

@@ -196,16 +196,15 @@ impl ContainerFiles {
     pub(crate) fn pack(&self, found: &Found, writer: impl Write) -> Result<()> {
         let mut packer = Packer::new(writer, PackForm::Files, self.closed.clone());
         let archived = found.stat.name.as_bytes();
-        match &found.entry {
-            Some(name) => packer.add(&found.directory, name, archived)?,
-            None => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let directory = openat(&found.directory, ".", flags, Mode::empty())
-                    .map_err(EngineError::io("open", &found.stat.name))?;
-                packer.directory(&directory, archived)?;
-                if !self.kernel.contains(&found.device) {
-                    packer.add_content(&directory, archived)?;
-                }
+        if let Some(name) = &found.entry {
+            packer.add(&found.directory, name, archived)?;
+        } else {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = openat(&found.directory, ".", flags, Mode::empty())
+                .map_err(EngineError::io("open", &found.stat.name))?;
+            packer.directory(&directory, archived)?;
+            if !self.kernel.contains(&found.device) {
+                packer.add_content(&directory, archived)?;
             }
         }
         packer.finish()?;

@@ -8,7 +8,7 @@ use std::{
 
 use bollard_stubs::models::{
     ContainerConfig, ContainerCreateBody, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
-    HostConfigIsolationEnum, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
+    HostConfigIsolationEnum, RestartPolicyNameEnum,
 };
 use serde_json::Value;
 
@@ -517,16 +517,10 @@ fn put_defaults(host: &mut HostConfig) {
     if host.shm_size.unwrap_or(0) == 0 {
         host.shm_size = Some(DEFAULT_SHM_BYTES);
     }
-    let log = host.log_config.get_or_insert_with(|| HostConfigLogConfig {
-        typ: None,
-        config: None,
-    });
+    let log = host.log_config.get_or_insert_default();
     set_text(&mut log.typ, "json-file");
     set(&mut log.config, HashMap::new());
-    let restart = host.restart_policy.get_or_insert_with(|| RestartPolicy {
-        name: None,
-        maximum_retry_count: None,
-    });
+    let restart = host.restart_policy.get_or_insert_default();
     if matches!(restart.name, None | Some(RestartPolicyNameEnum::EMPTY)) {
         restart.name = Some(RestartPolicyNameEnum::NO);
     }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// An exec that has ended is forgotten after this time, as Docker does.
-const KEPT_AFTER_END: Duration = Duration::from_secs(5 * 60);
+const KEPT_AFTER_END: Duration = Duration::from_mins(5);
 /// How long the engine may take to learn how a process ended whose output has ended.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -49,7 +49,7 @@ pub(super) async fn watch(engine: Arc<Engine>, container: Arc<Container>, mut ru
                 }
             }
             Some(other) => {
-                tracing::warn!(container = container.id(), ?other, "unexpected of a shim")
+                tracing::warn!(container = container.id(), ?other, "unexpected of a shim");
             }
             None => break None,
         }

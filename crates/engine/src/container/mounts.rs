@@ -256,16 +256,14 @@ fn parse_mode(text: &str) -> Option<Mode> {
                 access = true;
                 mode.read_only = word == "ro";
             }
-            // Labels of SELinux, which this engine does not set.
-            "z" | "Z" => {}
             "nocopy" => mode.no_copy = true,
             "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave"
                 if mode.propagation.is_empty() =>
             {
                 word.clone_into(&mut mode.propagation);
             }
-            // Of Docker Desktop; there is nothing to keep consistent here.
-            "consistent" | "cached" | "delegated" => {}
+            // Labels of SELinux, which this engine does not set; and what keeps Docker Desktop's two sides alike.
+            "z" | "Z" | "consistent" | "cached" | "delegated" => {}
             _ => return None,
         }
     }

@@ -149,7 +149,7 @@ fn take_away(engine: &Engine, container: &Container, volumes: bool) -> Result<()
             // Another container has it from this one (`--volumes-from`).
             Ok(()) | Err(EngineError::Conflict(_)) => {}
             Err(error) => {
-                tracing::warn!(volume = name, %error, "remove a volume that nobody named")
+                tracing::warn!(volume = name, %error, "remove a volume that nobody named");
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 /// How long it waits the first time; each time it is doubled.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest that it waits.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_mins(1);
 /// A container that has run so long begins anew with the shortest delay.
 const LONG_RUN_NS: i64 = 10_000_000_000;
 

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How long a shim may take until the program runs; hooks of a runtime and a loaded machine included.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Who starts a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

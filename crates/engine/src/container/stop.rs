@@ -65,7 +65,7 @@ pub(crate) async fn stop(
         backoff.cancel();
         container.set_phase(|phase| phase.restarting = false);
         change_record(engine, container, |record| {
-            record.state.stopped_by_user = true
+            record.state.stopped_by_user = true;
         })
         .await?;
         publish(engine, container, "stop");
@@ -76,7 +76,7 @@ pub(crate) async fn stop(
     };
     // Before the program ends: a machine that goes down now must not start it again.
     change_record(engine, container, |record| {
-        record.state.stopped_by_user = true
+        record.state.stopped_by_user = true;
     })
     .await?;
     end(engine, container, &running, &request).await?;
@@ -201,7 +201,7 @@ pub(crate) async fn kill(
     if ends {
         container.lock().end_asked = true;
         change_record(engine, container, |record| {
-            record.state.stopped_by_user = true
+            record.state.stopped_by_user = true;
         })
         .await?;
     }

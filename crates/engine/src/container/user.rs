@@ -374,7 +374,7 @@ mod tests {
         let etc = dir.path().join("etc");
         let tries: [(&str, &dyn Fn()); 3] = [
             ("link to a directory", &|| {
-                symlink(host.path(), &etc).unwrap()
+                symlink(host.path(), &etc).unwrap();
             }),
             ("relative link", &|| {
                 std::fs::create_dir(&etc).unwrap();

@@ -80,15 +80,6 @@ impl ForwardPolicy {
         Ok(())
     }
 
-    /// Whether rules were added, for the list of capabilities.
-    pub(super) fn is_added(&self) -> bool {
-        !self
-            .added
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
-    }
-
     fn rule<'a>(&'a self, direction: &'a str) -> Vec<&'a str> {
         vec![direction, &self.pattern, "-j", "ACCEPT"]
     }

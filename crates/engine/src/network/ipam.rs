@@ -85,15 +85,6 @@ impl Leases {
         self.take(address, RESERVED)
     }
 
-    /// Gives the lowest usable address of the range that is free, for the gateway.
-    ///
-    /// # Errors
-    /// [`LeaseError::Exhausted`].
-    pub(super) fn reserve_first(&mut self) -> Result<IpAddr, LeaseError> {
-        self.next = 0;
-        self.allocate(RESERVED)
-    }
-
     /// Gives `holder` this very address.
     ///
     /// # Errors
@@ -186,7 +177,7 @@ mod tests {
     #[test]
     fn gateway_comes_first_and_range_is_kept() {
         let mut leases = Leases::new(subnet("10.0.0.0/24"), Some(subnet("10.0.0.128/25")));
-        assert_eq!(leases.reserve_first().unwrap().to_string(), "10.0.0.128");
+        assert_eq!(leases.allocate(RESERVED).unwrap().to_string(), "10.0.0.128");
         assert_eq!(leases.allocate("a").unwrap().to_string(), "10.0.0.129");
         leases.take("10.0.0.5".parse().unwrap(), "b").unwrap();
         assert_eq!(
@@ -206,7 +197,7 @@ mod tests {
     #[test]
     fn address_given_back_is_taken_last() {
         let mut leases = Leases::new(subnet("10.0.0.0/29"), None);
-        leases.reserve_first().unwrap();
+        leases.allocate(RESERVED).unwrap();
         let first = leases.allocate("a").unwrap();
         leases.release("a");
         let rest: Vec<_> = (0..5)
@@ -220,7 +211,7 @@ mod tests {
     fn ipv6_subnet_gives_addresses() {
         let mut leases = Leases::new(unique_local_subnet([1, 2, 3, 4, 5, 6, 7]).unwrap(), None);
         assert_eq!(
-            leases.reserve_first().unwrap().to_string(),
+            leases.allocate(RESERVED).unwrap().to_string(),
             "fd01:203:405:607::1"
         );
         assert_eq!(

@@ -222,7 +222,7 @@ pub(super) struct Reservation {
     /// The port held.
     pub(super) port: u16,
     /// Kept open for its effect; a TCP one listens.
-    pub(super) socket: OwnedFd,
+    _socket: OwnedFd,
 }
 
 impl Reservation {
@@ -246,7 +246,7 @@ impl Reservation {
         let bound = SocketAddr::try_from(net::getsockname(&socket)?)?;
         Ok(Self {
             port: bound.port(),
-            socket,
+            _socket: socket,
         })
     }
 }

@@ -74,7 +74,7 @@ impl Networks {
             match std::fs::read(&path).map(|bytes| serde_json::from_slice::<Sandbox>(&bytes)) {
                 Ok(Ok(sandbox)) => sandboxes.push(sandbox),
                 Ok(Err(error)) => {
-                    tracing::error!(path = %path.display(), %error, "read the network of a container")
+                    tracing::error!(path = %path.display(), %error, "read the network of a container");
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(EngineError::internal("read", path.display(), error)),
@@ -91,7 +91,7 @@ impl Networks {
                 Ok(reservation) => reservations.push(reservation),
                 // The translation goes on without it.
                 Err(error) => {
-                    tracing::warn!(port = port.host_port, %error, "hold a published port again")
+                    tracing::warn!(port = port.host_port, %error, "hold a published port again");
                 }
             }
         }

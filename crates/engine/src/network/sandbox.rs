@@ -214,16 +214,4 @@ impl Sandbox {
                     .then_with(|| other.network_name.cmp(&one.network_name))
             })
     }
-
-    /// The address under which the container knows itself, for its hosts file.
-    pub(crate) fn own_address(&self) -> Option<Ipv4Addr> {
-        let endpoint = self.gateway_endpoint().or_else(|| {
-            self.endpoints
-                .iter()
-                .find(|endpoint| endpoint.ipv4.is_some())
-        });
-        endpoint
-            .and_then(|endpoint| endpoint.ipv4)
-            .map(|ipv4| ipv4.address)
-    }
 }

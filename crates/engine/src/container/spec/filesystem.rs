@@ -19,7 +19,7 @@ pub(super) fn mounts(record: &ContainerRecord, around: &Surroundings) -> Vec<Val
     let mut mounts: Vec<Value> = standard(record, around)
         .into_iter()
         .chain(files(around))
-        .filter(|(path, _)| !replaced(path) && !(own_dev && path.starts_with("/dev")))
+        .filter(|(path, _)| !(replaced(path) || own_dev && path.starts_with("/dev")))
         .map(|(_, mount)| mount)
         .collect();
     let asked = asked.iter().zip(&around.sources);

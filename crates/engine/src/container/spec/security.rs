@@ -67,15 +67,14 @@ impl Security {
                 self.filter = Filter::Own(profile.to_owned());
             }
             ("apparmor", "unconfined" | "") => self.apparmor_profile.clear(),
-            ("apparmor", profile) => self.apparmor_profile = profile.to_owned(),
-            ("label", "disable") => {}
+            ("apparmor", profile) => profile.clone_into(&mut self.apparmor_profile),
+            // No labels are set anyway; the masked and read-only paths come with the request.
+            ("label", "disable") | ("systempaths", "unconfined") => {}
             ("label", _) => {
                 return Err(EngineError::Unsupported(format!(
                     "security option {option:?}: this engine sets no SELinux labels"
                 )));
             }
-            // The masked and read-only paths come with the request.
-            ("systempaths", "unconfined") => {}
             _ => return Err(unknown()),
         }
         Ok(())

@@ -48,15 +48,12 @@ impl<W: Write> TarWriter<W> {
         }
         let mut pax = Vec::new();
         let mut block = [0; BLOCK];
-        match split(&path) {
-            Some((prefix, name)) => {
-                put(&mut block, 0, name);
-                put(&mut block, 345, prefix);
-            }
-            None => {
-                record(&mut pax, b"path", &path);
-                put(&mut block, 0, &path[..100]);
-            }
+        if let Some((prefix, name)) = split(&path) {
+            put(&mut block, 0, name);
+            put(&mut block, 345, prefix);
+        } else {
+            record(&mut pax, b"path", &path);
+            put(&mut block, 0, &path[..100]);
         }
         if member.link.len() > 100 {
             record(&mut pax, b"linkpath", member.link);
@@ -218,7 +215,7 @@ mod tests {
     use super::*;
     use crate::layer::tar::TarReader;
 
-    fn member<'a>(path: &'a [u8], kind: Kind) -> Member<'a> {
+    fn member(path: &[u8], kind: Kind) -> Member<'_> {
         Member {
             path,
             kind,
