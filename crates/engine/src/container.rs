@@ -69,12 +69,14 @@ pub(crate) use exec::{
     Execs, StartRequest as ExecStart, create as exec_create, inspect as exec_inspect,
     resize as exec_resize, start as exec_start,
 };
+pub(crate) use exit::leave;
 pub(crate) use handle::{Container, Phase};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
 pub(crate) use paths::clean_absolute;
 pub(crate) use prune::{PRUNE_FILTERS, prune};
 pub(crate) use recover::recover;
 pub(crate) use remove::{RemoveRequest, remove};
+pub(crate) use shim::ShimProgram;
 pub(crate) use spec::console_size;
 pub(crate) use start::start;
 pub(crate) use stop::{StopRequest, kill, pause, rename, resize, restart, stop, unpause, update};

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     api,
     config::EngineConfig,
-    container::{self, Containers, Execs, LogWatch},
+    container::{self, Containers, Execs, LogWatch, ShimProgram},
     error::{EngineError, Result},
     events::EventBus,
     image::{ImageStore, ImageUse, RegistrySettings},
@@ -53,6 +53,7 @@ pub struct Engine {
     pub(crate) events: Arc<EventBus>,
     pub(crate) containers: Arc<Containers>,
     pub(crate) execs: Execs,
+    pub(crate) shim_program: ShimProgram,
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) volumes: Arc<Volumes>,
@@ -138,6 +139,7 @@ impl Engine {
             _locks: locks,
             containers: Arc::new(containers),
             execs: Execs::default(),
+            shim_program: ShimProgram::of(&config.mini_path),
             config,
             events,
             images,
@@ -172,6 +174,7 @@ impl Engine {
         if let Err(error) = crate::blocking::run(move || networks.close()).await {
             tracing::warn!(%error, "remove bridges and rules that no container uses");
         }
+        container::leave(&self).await;
         served
     }
 

@@ -117,6 +117,11 @@ impl Containers {
         &self.bundles_dir
     }
 
+    /// The control group above all containers.
+    pub(super) fn cgroup_parent(&self) -> &str {
+        &self.cgroup_parent
+    }
+
     /// Where the runtime keeps its state.
     pub(super) fn runtime_root(&self) -> &std::path::Path {
         &self.runtime_root

@@ -134,6 +134,25 @@ pub(super) fn forget_processes(engine: &Engine, container: &Container) {
     }
 }
 
+/// Takes away the control group above all containers when none of them runs. Called when the engine stops in good
+/// order.
+pub(crate) async fn leave(engine: &Arc<Engine>) {
+    let engine = Arc::clone(engine);
+    let remove = move || {
+        let layout = cgroups::Layout::detect().ok();
+        let parent = layout.and_then(|layout| {
+            cgroups::Cgroup::open(&layout, engine.containers.cgroup_parent()).ok()
+        });
+        // One with a container in it stays, in every hierarchy.
+        if let Some(parent) = parent.filter(|parent| parent.children().is_ok_and(|c| c.is_empty()))
+        {
+            drop(parent.remove(Duration::ZERO));
+        }
+        Ok(())
+    };
+    drop(blocking::run(remove).await);
+}
+
 fn kill_cgroup(container: &Container) -> Result<()> {
     let failed = || EngineError::io::<cgroups::Error>("end", "the processes of the container");
     let layout = cgroups::Layout::detect().map_err(failed())?;

@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt as _, net},
     },
     path::{Path, PathBuf},
@@ -56,16 +56,44 @@ pub(crate) struct ShimReader {
     line: Vec<u8>,
 }
 
+/// The `mini` program as shims run it: an unwritable double, made once, so that not each of them makes its own.
+#[derive(Debug)]
+pub(crate) struct ShimProgram {
+    path: PathBuf,
+    /// Kept open for its path.
+    _double: Option<OwnedFd>,
+}
+
+impl ShimProgram {
+    /// Takes the program at `mini`. Where no double can be made shims see to it themselves, or say why they cannot.
+    pub(crate) fn of(mini: &Path) -> Self {
+        match sys::sealed::double(mini) {
+            Ok(double) => Self {
+                path: sys::sealed::path_of(&double),
+                _double: Some(double),
+            },
+            Err(error) => {
+                tracing::warn!(program = %mini.display(), %error, "make an unwritable double of the runtime");
+                Self {
+                    path: mini.to_owned(),
+                    _double: None,
+                }
+            }
+        }
+    }
+}
+
 /// Starts `mini shim` for a bundle and returns our end of its control connection and its process id. The caller reaps
 /// it.
 ///
 /// # Errors
 /// `Internal` when the program cannot be executed.
 pub(super) fn spawn(
-    mini: &Path,
+    program: &ShimProgram,
     bundle_dir: &Path,
     clients: &[net::UnixStream],
 ) -> Result<(net::UnixStream, i32)> {
+    let mini = &program.path;
     let run = || EngineError::io::<io::Error>("run", mini.display().to_string());
     let (ours, theirs) = net::UnixStream::pair().map_err(run())?;
     let log = std::fs::File::create(bundle_dir.join("shim.log")).map_err(EngineError::io(

@@ -177,7 +177,7 @@ fn prepare(engine: &Engine, container: &Container, early: Vec<EarlyClient>) -> R
         _ => {}
     }
     let sockets: Vec<StdUnixStream> = early.into_iter().map(|client| client.socket).collect();
-    let (control, shim_pid) = shim::spawn(&engine.config.mini_path, &bundle, &sockets)?;
+    let (control, shim_pid) = shim::spawn(&engine.shim_program, &bundle, &sockets)?;
     Ok(Launched { control, shim_pid })
 }
 
