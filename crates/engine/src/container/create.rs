@@ -36,6 +36,8 @@ use crate::{
 
 /// `/dev/shm` when nobody says how large.
 const DEFAULT_SHM_BYTES: i64 = 64 * 1024 * 1024;
+/// Processes and threads of a container when nobody says how many: one that only forks takes nothing from the others.
+const DEFAULT_PIDS_LIMIT: i64 = 2048;
 /// Ways to keep a log that clients may name; all of them are the shim's own file here.
 const LOG_DRIVERS: [&str; 4] = ["", "json-file", "local", "none"];
 const LOG_OPTIONS: [&str; 9] = [
@@ -547,6 +549,9 @@ fn put_defaults(host: &mut HostConfig) {
         &mut host.oom_kill_disable,
     ] {
         set(flag, false);
+    }
+    if host.pids_limit.unwrap_or(0) == 0 {
+        host.pids_limit = Some(DEFAULT_PIDS_LIMIT);
     }
     for text in [&mut host.cpuset_cpus, &mut host.cpuset_mems] {
         set(text, String::new());

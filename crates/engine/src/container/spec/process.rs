@@ -95,7 +95,10 @@ pub(crate) fn exec_process(
         dir => dir.to_owned(),
     };
     process.insert("cwd".into(), cwd.into());
-    process.insert("noNewPrivileges".into(), security.no_new_privileges.into());
+    process.insert(
+        "noNewPrivileges".into(),
+        (security.no_new_privileges && !asked.privileged).into(),
+    );
     if !security.apparmor_profile.is_empty() && !asked.privileged {
         process.insert("apparmorProfile".into(), security.apparmor_profile.into());
     }

@@ -35,7 +35,8 @@ impl Security {
     /// `Invalid` in Docker's words for an unknown or malformed one, `Unsupported` for SELinux labels.
     pub(crate) fn parse(host: &HostConfig) -> Result<Self> {
         let mut security = Self {
-            no_new_privileges: false,
+            // Stricter than Docker: what needs set-user-id programs says `no-new-privileges=false`.
+            no_new_privileges: host.privileged != Some(true),
             apparmor_profile: String::new(),
             filter: if host.privileged == Some(true) {
                 Filter::None

@@ -130,7 +130,7 @@ fn an_independent_reader_of_the_spec_finds_what_was_asked_for() {
 
 #[test]
 fn namespaces_of_the_host_are_left_out() {
-    let host = json!({"UTSMode": "host", "CgroupnsMode": "host", "SecurityOpt": ["seccomp=unconfined", "no-new-privileges"]});
+    let host = json!({"UTSMode": "host", "CgroupnsMode": "host", "SecurityOpt": ["seccomp=unconfined", "no-new-privileges=false"]});
     let around = Surroundings {
         network: Shared::Host,
         pid: Shared::Host,
@@ -144,7 +144,7 @@ fn namespaces_of_the_host_are_left_out() {
     assert_eq!(spec.hostname(), &None);
     assert_eq!(
         spec.process().as_ref().unwrap().no_new_privileges(),
-        Some(true)
+        Some(false)
     );
     assert!(linux.sysctl().as_ref().is_none_or(HashMap::is_empty));
 }
