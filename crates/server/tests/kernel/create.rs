@@ -19,9 +19,7 @@ async fn names(house: &House, engine: &str, kind: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kernel_bad_requests_are_told_at_their_field_and_leave_nothing() {
-    let Some(house) = House::open().await else {
-        return;
-    };
+    let house = House::open().await;
     for engine in engines() {
         let path = format!("/engines/{engine}/containers");
         house.connected(engine).await;
@@ -126,9 +124,7 @@ fn free_port() -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kernel_a_life_on_each_engine_is_told_the_same_way() {
-    let Some(house) = House::open().await else {
-        return;
-    };
+    let house = House::open().await;
     for engine in engines() {
         house.connected(engine).await;
         let path = format!("/engines/{engine}/containers");

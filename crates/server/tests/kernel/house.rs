@@ -42,24 +42,22 @@ pub(crate) struct House {
 
 impl House {
     /// A house beside others over the same engines.
-    pub(crate) async fn open() -> Option<Self> {
+    pub(crate) async fn open() -> Self {
         let place = Place::Shared(ENGINES.read().await);
         Self::open_at(place).await
     }
 
     /// The only house: what is done to the engines disturbs no other test.
-    pub(crate) async fn open_alone() -> Option<Self> {
+    pub(crate) async fn open_alone() -> Self {
         let place = Place::Alone(ENGINES.write().await);
         Self::open_at(place).await
     }
 
-    async fn open_at(place: Place) -> Option<Self> {
+    async fn open_at(place: Place) -> Self {
         // reqwest is built without a choice of its own; installed already is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let Ok(docker) = std::env::var("CONTAINEROS_TEST_DOCKER") else {
-            eprintln!("SKIPPED: CONTAINEROS_TEST_DOCKER names no engine");
-            return None;
-        };
+        let docker = std::env::var("CONTAINEROS_TEST_DOCKER")
+            .expect("CONTAINEROS_TEST_DOCKER names an engine: run `tests/run conformance`, which starts both");
         let absent = || MiniEndpoint::Absent {
             reason: "not part of this test".into(),
             hint: String::new(),
@@ -120,7 +118,7 @@ impl House {
         .negotiate_version()
         .await
         .unwrap();
-        Some(Self {
+        Self {
             _place: place,
             _dir: dir,
             base,
@@ -130,7 +128,7 @@ impl House {
             docker,
             stop,
             served: Some(served),
-        })
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

@@ -71,11 +71,24 @@ on_both! {
         let body = deadline("the end of attach", stream.rest()).await;
         assert_eq!(streams(body).0, "past\n");
     }
+}
 
-    async fn who_waits_for_a_start_is_let_go_when_the_container_is_removed(engine: &Engine) {
-        let container = engine.create(&["true"], json!({})).await;
-        let stream = engine.hijack(&container.path("/attach?stream=1&stdout=1"), &Value::Null).await;
-        engine.delete(&container.path("")).await.expect(204);
-        assert!(deadline("the end of attach", stream.rest()).await.is_empty());
-    }
+/// Mini alone: on dockerd such a client waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_start_is_let_go_when_the_container_is_removed() {
+    Engine::mini("let-go")
+        .run(|engine| {
+            Box::pin(async move {
+                let container = engine.create(&["true"], json!({})).await;
+                let path = container.path("/attach?stream=1&stdout=1");
+                let stream = engine.hijack(&path, &Value::Null).await;
+                engine.delete(&container.path("")).await.expect(204);
+                assert!(
+                    deadline("the end of attach", stream.rest())
+                        .await
+                        .is_empty()
+                );
+            })
+        })
+        .await;
 }
