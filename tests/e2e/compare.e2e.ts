@@ -23,8 +23,11 @@ test("the engines are compared on the same work, and the figures can be taken al
   await test.step("run it", async () => {
     await runs.fill("4");
     await main.getByRole("button", { name: "Run the comparison" }).click();
-    await expect(main.getByRole("region", { name: "Raw samples" })).toContainText("8 runs", { timeout: 60_000 });
     await expect(page).toHaveURL(/run=/);
+    const progress = main.getByRole("region", { name: "Under way" });
+    await expect(progress.getByRole("progressbar").first()).toBeVisible();
+    await expect(progress).toHaveCount(0, { timeout: 60_000 });
+    await expect(main.getByRole("region", { name: "Raw samples" })).toContainText("8 runs");
   });
 
   await test.step("read it", async () => {

@@ -60,6 +60,12 @@ test("the printed address sets up the first account, once", async ({ page, refus
     await expect(page.getByRole("heading", { level: 1, name: "Images" })).toBeVisible();
     await expect(page.getByRole("searchbox", { name: "Filter images" })).toHaveValue("starter");
   });
+  await test.step("each engine has an image to begin with", async () => {
+    await page.getByRole("searchbox", { name: "Filter images" }).fill("containeros/starter");
+    for (const { title } of ENGINES) {
+      await expect(page.getByRole("row").filter({ hasText: title }).filter({ hasText: "starter:latest" })).toBeVisible();
+    }
+  });
   await test.step("the token is worth nothing any more", async () => {
     await page.context().storageState({ path: sessionFile() });
     await page.context().clearCookies();

@@ -82,6 +82,19 @@ test("the page is served with a strict policy and hashed files that may be kept"
   await expect(page.getByRole("heading", { level: 1, name: "Dashboard" })).toBeVisible();
 });
 
+test("a machine without a network is no reason to stop: the server may be on it", async ({ page }) => {
+  await page.goto("/");
+  const main = page.getByRole("main");
+  await expect(main.getByRole("heading", { level: 1, name: "Dashboard" })).toBeVisible();
+  await page.evaluate(() => {
+    Object.defineProperty(Navigator.prototype, "onLine", { configurable: true, get: () => false });
+    window.dispatchEvent(new Event("offline"));
+  });
+  await goTo(page, "Settings");
+  await expect(main.getByRole("region", { name: "About this server" })).toContainText("Apache-2.0");
+  await expect(page.getByRole("status", { name: "Connection: live" })).toBeVisible();
+});
+
 test("theme, density and shortcuts are chosen and kept", async ({ page, phone }) => {
   await page.goto("/");
   await goTo(page, "Settings");

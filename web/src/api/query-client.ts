@@ -9,5 +9,9 @@ function retry(count: number, error: Error): boolean {
 }
 
 export const queryClient = new QueryClient({
-  defaultOptions: { queries: { retry, staleTime: 5000, refetchOnWindowFocus: false } },
+  defaultOptions: {
+    // The server may be on this very machine, which needs no network: the browser's word for being offline means nothing.
+    queries: { retry, staleTime: 5000, refetchOnWindowFocus: false, refetchOnReconnect: false, networkMode: 'always' },
+    mutations: { networkMode: 'always' },
+  },
 });

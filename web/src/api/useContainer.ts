@@ -38,8 +38,10 @@ export function useContainer(
     seen.current = version;
     // A container that is being removed has no facts to read any more.
     if (!version || listed?.state === 'removing') return;
+    // Facts kept from an earlier visit may be older than the list that comes now. A change seen here is read anew in any
+    // case: the answer to an act may have come while the server still gathered what the change means.
     const facts = client.getQueryData(containerQuery(engine, id).queryKey);
-    const known = facts ? versionOf(facts.summary) : (before ?? version);
+    const known = before ?? (facts && versionOf(facts.summary)) ?? version;
     if (known !== version) void client.invalidateQueries({ queryKey: containerQuery(engine, id).queryKey });
   }, [client, engine, id, version, listed?.state]);
   return { detail: query.data, summary, error: query.error, gone, reload: () => void query.refetch() };

@@ -16,7 +16,7 @@ export function PageHeader({
     document.title = `${title} · ContainerOS`;
   }, [title]);
   return (
-    <header className="z-20 -mx-6 flex min-h-(--head) flex-wrap items-center gap-x-3 gap-y-2 bg-canvas px-6 max-sm:-mx-4 max-sm:px-4 max-sm:py-3 sm:sticky sm:top-0">
+    <header className="z-20 -mx-6 flex min-h-(--head) flex-wrap items-center gap-x-3 gap-y-2 bg-canvas px-6 py-2 max-sm:-mx-4 max-sm:px-4 max-sm:py-3 sm:sticky sm:top-0">
       <h1 tabIndex={-1} className="min-w-0 text-xl font-semibold break-words">
         {heading ?? title}
       </h1>

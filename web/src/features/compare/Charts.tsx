@@ -19,7 +19,7 @@ import { bytes, milliseconds } from '@/lib/format.ts';
 import { Card } from '@/ui/Card.tsx';
 import { engineColour, engineName } from '@/ui/EngineMark.tsx';
 
-import { dotsOf } from './figures.ts';
+import { dotsOf, logTicks } from './figures.ts';
 import { t } from './messages.ts';
 
 const TICK = { fill: 'var(--subtle)', fontSize: 11 };
@@ -42,10 +42,12 @@ type StripProps = {
   value: (sample: CompareSample) => number | null | undefined;
   spread: (engine: CompareEngine) => Spread | null | undefined;
   format: (value: number) => string;
+  /** Round numbers are powers of this: two for bytes. */
+  base?: 2 | 10;
 };
 
 /** Every run as a dot, one row for each engine, on one logarithmic scale. */
-export function Strip({ title, note, engines, value, spread, format }: StripProps): ReactNode {
+export function Strip({ title, note, engines, value, spread, format, base = 10 }: StripProps): ReactNode {
   const rows = dotsOf(engines, value);
   const values = rows.flatMap(({ dots }) => dots.map((dot) => dot.value));
   if (values.length === 0) return null;
@@ -81,7 +83,7 @@ export function Strip({ title, note, engines, value, spread, format }: StripProp
               tickFormatter={format}
               tick={TICK}
               stroke="var(--line)"
-              tickCount={5}
+              ticks={[...logTicks(least, most, base)]}
             />
             <YAxis
               type="number"
@@ -211,6 +213,7 @@ export function MemoryStrip({ engines }: { engines: readonly CompareEngine[] }):
       value={(sample) => sample.memory_peak_bytes}
       spread={(one) => one.memory_peak_bytes}
       format={bytes}
+      base={2}
     />
   );
 }

@@ -41,6 +41,8 @@ export function ComparePage(): ReactNode {
     queryKey: [...listKey, id],
     queryFn: () => unwrap(api.GET('/api/v1/compare/{comparison}', { params: { path: { comparison: id ?? '' } } })),
     enabled: id !== undefined,
+    // The job's end and the last figures come by different ways; the figures may be the later ones.
+    refetchInterval: ({ state }) => (state.data && !state.data.finished ? 1000 : false),
   });
   const job = jobs.find((one) => one.id === result?.job);
   const step = `${job?.state ?? ''}:${String(Math.floor((job?.percent ?? 0) / 5))}`;

@@ -48,3 +48,20 @@ export function dotsOf(
       }),
     }));
 }
+
+/**
+ * Round values on a logarithmic axis: 1, 2 and 5 of each power of ten (of two for bytes), fewer when these would be
+ * many, evenly spaced ones when the axis is so short that there are none.
+ */
+export function logTicks(least: number, most: number, base: 2 | 10): readonly number[] {
+  const steps = base === 10 ? [1, 2, 5] : [1];
+  const ticks: number[] = [];
+  for (let power = Math.floor(Math.log(least) / Math.log(base)); base ** power <= most; power += 1)
+    for (const step of steps) ticks.push(step * base ** power);
+  const shown = ticks.filter((value) => value >= least && value <= most);
+  if (shown.length > 7) return shown.filter((_, index) => index % Math.ceil(shown.length / 6) === 0);
+  if (shown.length > 1) return shown;
+  const step = base ** Math.floor(Math.log(most - least) / Math.log(base));
+  const first = Math.ceil(least / step);
+  return Array.from({ length: Math.floor(most / step) - first + 1 }, (_, index) => (first + index) * step);
+}

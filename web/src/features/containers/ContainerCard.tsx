@@ -50,7 +50,7 @@ export function ContainerCard({
         <dd>
           <CpuCell container={container} />
         </dd>
-        <dt className="pl-3 text-subtle">{t('colMemory')}</dt>
+        <dt className="pl-1 text-subtle">{t('colMemory')}</dt>
         <dd>
           <MemoryCell container={container} />
         </dd>

@@ -13,7 +13,22 @@ function engineText(engine: string): string {
   return engine === 'mini' ? 'text-mini' : 'text-docker';
 }
 
-export function CpuCell({ container: { engine, id, name } }: { container: ContainerSummary }): ReactNode {
+/** What has ended takes nothing: its last figures are no longer true. */
+function hasFigures({ state }: ContainerSummary): boolean {
+  return state === 'running' || state === 'paused';
+}
+
+const NOTHING = <span className="flex justify-end text-muted">–</span>;
+
+export function CpuCell({ container }: { container: ContainerSummary }): ReactNode {
+  return hasFigures(container) ? <LiveCpu container={container} /> : NOTHING;
+}
+
+export function MemoryCell({ container }: { container: ContainerSummary }): ReactNode {
+  return hasFigures(container) ? <LiveMemory container={container} /> : NOTHING;
+}
+
+function LiveCpu({ container: { engine, id, name } }: { container: ContainerSummary }): ReactNode {
   const figures = statsFeed(engine).of(id);
   const read = useCallback(() => percent(figures.last?.cpu_percent), [figures]);
   return (
@@ -31,7 +46,7 @@ export function CpuCell({ container: { engine, id, name } }: { container: Contai
   );
 }
 
-export function MemoryCell({ container }: { container: ContainerSummary }): ReactNode {
+function LiveMemory({ container }: { container: ContainerSummary }): ReactNode {
   const { engine, id, name, memory_limit_bytes: declared } = container;
   const figures = statsFeed(engine).of(id);
   const read = useCallback(() => {

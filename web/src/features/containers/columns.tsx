@@ -40,15 +40,21 @@ export function containerColumns(actions: ContainerActions): readonly Column<Row
       header: t('colName'),
       sort: (a, b) => text(a.name, b.name),
       cell: (row) => (
-        <Link to={paths.container(row.engine, row.id)} title={row.name} className="font-semibold hover:underline">
-          {row.name}
-        </Link>
+        <>
+          <Link to={paths.container(row.engine, row.id)} title={row.name} className="font-semibold hover:underline">
+            {row.name}
+          </Link>
+          {/* Where the image has no column of its own. */}
+          <span title={row.image} className="mono block truncate text-2xs/3 text-subtle xl:hidden">
+            {row.image}
+          </span>
+        </>
       ),
     },
     {
       id: 'image',
       header: t('colImage'),
-      from: 'md',
+      from: 'xl',
       sort: (a, b) => text(a.image, b.image),
       cell: (row) => (
         <span title={row.image} className="mono text-muted">

@@ -93,12 +93,14 @@ function Row({ trouble }: { trouble: Trouble }): ReactNode {
         </Link>
         <EngineMark engine={container.engine} className="text-muted" />
       </span>
-      <span className="min-w-0 truncate text-muted max-md:col-span-2 max-md:row-start-3" title={container.state_text}>
+      <span className="min-w-0 text-muted max-md:col-span-2 max-md:row-start-3" title={container.state_text}>
         {ended
           ? container.state_text
           : container.restart_count > 0
             ? t('restarts', { count: container.restart_count })
-            : container.state_text}
+            : container.health === 'unhealthy'
+              ? t('probeFails')
+              : container.state_text}
         {ended && container.finished_at && (
           <>
             {' '}

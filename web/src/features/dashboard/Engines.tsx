@@ -51,7 +51,8 @@ function Row({ engine }: { engine: EngineInfo }): ReactNode {
             {t('version', { version: details.version, api: details.api_version })}
             <span className="text-subtle max-lg:hidden">
               {' '}
-              · {details.storage_driver} · {details.default_runtime} · <span className="mono">{engine.endpoint}</span>
+              · {details.storage_driver} · {details.default_runtime}
+              <span className="mono max-xl:hidden"> · {engine.endpoint}</span>
             </span>
           </>
         ) : (

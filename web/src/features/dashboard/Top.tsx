@@ -71,7 +71,7 @@ function TopRow({ container, by }: { container: ContainerSummary; by: By }): Rea
     [figures, by],
   );
   return (
-    <li className="grid h-9 grid-cols-[1fr_auto_auto_5rem] items-center gap-3">
+    <li className="grid h-9 grid-cols-[minmax(0,1fr)_auto_auto_3.5rem] items-center gap-2">
       <Link to={paths.container(engine, id)} className="truncate font-semibold hover:underline">
         {name}
       </Link>
@@ -80,6 +80,7 @@ function TopRow({ container, by }: { container: ContainerSummary; by: By }): Rea
         source={figures.source(by)}
         label={by === 'cpu' ? t('cpuOf', { name }) : t('memoryOfName', { name })}
         colour={engine === 'mini' ? 'text-mini' : 'text-docker'}
+        width={56}
         floor={by === 'cpu' ? 10 : 0}
       />
       <LiveText subscribe={figures.subscribe} read={read} className="text-right" />

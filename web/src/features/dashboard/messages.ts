@@ -6,6 +6,7 @@ export const t = catalogue('dashboard', {
   create: 'New container',
   running: 'Running',
   unhealthy: 'Unhealthy',
+  probeFails: 'its health check fails',
   failed: 'Ended with an error',
   restarting: 'Restarting',
   perEngine: '{count} {engine}',
