@@ -2,7 +2,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 
-import { docker, ENGINES, remove, run } from "./engines.ts";
+import { docker, ENGINES, remove, run, runOutOfMemory } from "./engines.ts";
 import { expect, test } from "./fixtures.ts";
 
 const SCHEMES = ["dark", "light"] as const;
@@ -12,7 +12,7 @@ test.beforeAll(() => {
   for (const engine of ENGINES) {
     remove(engine, ...names);
     run(engine, names[0], ["-e", "API_KEY=1", "-p", "80", "-m", "64m"], "lab", "log", "--rate", "5", "--stderr-every", "3");
-    run(engine, names[1], ["-m", "16m"], "lab", "mem", "64m");
+    runOutOfMemory(engine, names[1], "16m", "64m");
     run(engine, names[2], ["--health-cmd", "exit 1", "--health-interval", "1s", "--health-retries", "1"], "lab", "sleep");
   }
 });

@@ -1,5 +1,5 @@
 // What is wrong in the form of a new container is said at its field, and nothing half-made is left behind.
-import { docker, ENGINES, inspect, registry, remove, run } from "./engines.ts";
+import { docker, ENGINES, inspect, registry, remove, run, runOutOfMemory } from "./engines.ts";
 import { expect, test } from "./fixtures.ts";
 
 for (const engine of ENGINES) {
@@ -120,8 +120,7 @@ for (const engine of ENGINES) {
     });
 
     test("a container out of memory is shown as such, with why and what to do", async ({ page }) => {
-      run(engine, name, ["-m", "32m", "--memory-swap", "32m"], "lab", "mem", "64m");
-      await expect.poll(() => inspect(engine, name)?.State.OOMKilled).toBe(true);
+      runOutOfMemory(engine, name, "32m", "64m");
       await page.goto("/");
       const attention = page.getByRole("region", { name: "Needs attention" });
       const line = attention.getByRole("listitem").filter({ hasText: name });

@@ -7,6 +7,26 @@ import { sessionQuery } from './api/queries.ts';
 import { queryClient } from './api/query-client.ts';
 import { paths } from './lib/paths.ts';
 
+const TRIES = 3;
+const PAUSE_MS = 300;
+
+/**
+ * Loads a part of the page, more than once if need be: Chromium drops every transfer when a network interface of the
+ * machine comes or goes (ERR_NETWORK_CHANGED), which each start of a container may bring about.
+ */
+async function patiently<T>(load: () => Promise<T>): Promise<T> {
+  for (let left = TRIES - 1; left > 0; left -= 1) {
+    try {
+      return await load();
+    } catch {
+      await new Promise((resolve) => {
+        setTimeout(resolve, PAUSE_MS);
+      });
+    }
+  }
+  return load();
+}
+
 /** Sends people without a session to where they get one, and remembers where they wanted to go. */
 async function requireSession({ request }: LoaderFunctionArgs): Promise<null> {
   const session = await queryClient.ensureQueryData(sessionQuery);
@@ -34,12 +54,12 @@ export const router = createBrowserRouter([
       {
         path: '/setup',
         loader: requireNoSession,
-        lazy: async () => ({ Component: (await import('./features/auth/SetupPage.tsx')).SetupPage }),
+        lazy: async () => ({ Component: (await patiently(() => import('./features/auth/SetupPage.tsx'))).SetupPage }),
       },
       {
         path: '/login',
         loader: requireNoSession,
-        lazy: async () => ({ Component: (await import('./features/auth/LoginPage.tsx')).LoginPage }),
+        lazy: async () => ({ Component: (await patiently(() => import('./features/auth/LoginPage.tsx'))).LoginPage }),
       },
       {
         Component: Shell,
@@ -52,66 +72,89 @@ export const router = createBrowserRouter([
               {
                 index: true,
                 lazy: async () => ({
-                  Component: (await import('./features/dashboard/DashboardPage.tsx')).DashboardPage,
+                  Component: (await patiently(() => import('./features/dashboard/DashboardPage.tsx'))).DashboardPage,
                 }),
               },
               {
                 path: 'containers',
                 lazy: async () => ({
-                  Component: (await import('./features/containers/ContainersPage.tsx')).ContainersPage,
+                  Component: (await patiently(() => import('./features/containers/ContainersPage.tsx'))).ContainersPage,
                 }),
               },
               {
                 path: 'containers/new',
-                lazy: async () => ({ Component: (await import('./features/create/CreatePage.tsx')).CreatePage }),
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./features/create/CreatePage.tsx'))).CreatePage,
+                }),
               },
               {
                 path: 'containers/:engine/:id',
                 lazy: async () => ({
-                  Component: (await import('./features/container/ContainerPage.tsx')).ContainerPage,
+                  Component: (await patiently(() => import('./features/container/ContainerPage.tsx'))).ContainerPage,
                 }),
                 children: [
                   {
                     index: true,
                     lazy: async () => ({
-                      Component: (await import('./features/container/OverviewTab.tsx')).OverviewTab,
+                      Component: (await patiently(() => import('./features/container/OverviewTab.tsx'))).OverviewTab,
                     }),
                   },
                   {
                     path: 'logs',
-                    lazy: async () => ({ Component: (await import('./features/logs/LogsTab.tsx')).LogsTab }),
+                    lazy: async () => ({
+                      Component: (await patiently(() => import('./features/logs/LogsTab.tsx'))).LogsTab,
+                    }),
                   },
                   {
                     path: 'stats',
-                    lazy: async () => ({ Component: (await import('./features/stats/StatsTab.tsx')).StatsTab }),
+                    lazy: async () => ({
+                      Component: (await patiently(() => import('./features/stats/StatsTab.tsx'))).StatsTab,
+                    }),
                   },
                   {
                     path: 'inside',
-                    lazy: async () => ({ Component: (await import('./features/inside/InsideTab.tsx')).InsideTab }),
+                    lazy: async () => ({
+                      Component: (await patiently(() => import('./features/inside/InsideTab.tsx'))).InsideTab,
+                    }),
                   },
                   {
                     path: 'inspect',
-                    lazy: async () => ({ Component: (await import('./features/inspect/InspectTab.tsx')).InspectTab }),
+                    lazy: async () => ({
+                      Component: (await patiently(() => import('./features/inspect/InspectTab.tsx'))).InspectTab,
+                    }),
                   },
                 ],
               },
               {
                 path: 'images',
-                lazy: async () => ({ Component: (await import('./features/images/ImagesPage.tsx')).ImagesPage }),
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./features/images/ImagesPage.tsx'))).ImagesPage,
+                }),
               },
               {
                 path: 'volumes',
-                lazy: async () => ({ Component: (await import('./features/volumes/VolumesPage.tsx')).VolumesPage }),
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./features/volumes/VolumesPage.tsx'))).VolumesPage,
+                }),
               },
               {
                 path: 'compare',
-                lazy: async () => ({ Component: (await import('./features/compare/ComparePage.tsx')).ComparePage }),
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./features/compare/ComparePage.tsx'))).ComparePage,
+                }),
               },
               {
                 path: 'settings',
-                lazy: async () => ({ Component: (await import('./features/settings/SettingsPage.tsx')).SettingsPage }),
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./features/settings/SettingsPage.tsx'))).SettingsPage,
+                }),
               },
-              { path: '*', lazy: async () => ({ Component: (await import('./app/NotFoundPage.tsx')).NotFoundPage }) },
+              {
+                path: '*',
+                lazy: async () => ({
+                  Component: (await patiently(() => import('./app/NotFoundPage.tsx'))).NotFoundPage,
+                }),
+              },
             ],
           },
         ],

@@ -53,7 +53,6 @@ type DataTableProps<Row> = {
 };
 
 const RESORT_MS = 5000;
-const FROM: Record<'md' | 'lg' | 'xl', string> = { md: 'max-md:hidden', lg: 'max-lg:hidden', xl: 'max-xl:hidden' };
 
 function isControl(target: EventTarget): boolean {
   // An icon in a button is an SVG element, which is no HTMLElement.
@@ -62,7 +61,8 @@ function isControl(target: EventTarget): boolean {
 
 /** A real table of many rows: only those in view are in the document, the rest is two spacer rows. */
 export function DataTable<Row>(props: DataTableProps<Row>): ReactNode {
-  const { rows, columns, rowKey, rowName, sort, selection, onSelection, group, empty } = props;
+  const { rows, rowKey, rowName, sort, selection, onSelection, group, empty } = props;
+  const columns = useShownColumns(props.columns);
   const phone = useMedia(PHONE);
   const host = useScrollHost();
   const root = useRef<HTMLDivElement>(null);
@@ -73,7 +73,7 @@ export function DataTable<Row>(props: DataTableProps<Row>): ReactNode {
   const [margin, setMargin] = useState(0);
   const rowHeight = useRowHeight();
 
-  const liveSort = columns.some((column) => column.id === sort?.column && column.live);
+  const liveSort = props.columns.some((column) => column.id === sort?.column && column.live);
   useEffect(() => {
     if (!liveSort) return undefined;
     const timer = setInterval(() => {
@@ -83,10 +83,10 @@ export function DataTable<Row>(props: DataTableProps<Row>): ReactNode {
   }, [liveSort]);
 
   const lines = useMemo(
-    () => groupRows(sortRows(rows, columns, sort), group, props.restLabel ?? ''),
+    () => groupRows(sortRows(rows, props.columns, sort), group, props.restLabel ?? ''),
     // `resort` asks for a fresh order of values that changed without the rows changing.
     // oxlint-disable-next-line react/exhaustive-deps
-    [rows, columns, sort, group, props.restLabel, resort],
+    [rows, props.columns, sort, group, props.restLabel, resort],
   );
   const order = useMemo(
     () => lines.flatMap((line) => (line.kind === 'row' ? [rowKey(line.row)] : [])),
@@ -288,7 +288,6 @@ export function DataTable<Row>(props: DataTableProps<Row>): ReactNode {
                       // The menu of a row is a control, not text to cut.
                       column.header ? 'truncate px-2.5' : 'px-1',
                       column.align === 'right' && 'text-right',
-                      column.from && FROM[column.from],
                     )}
                   >
                     {column.cell(line.row)}
@@ -325,7 +324,6 @@ function Heading<Row>({ column, sort, onSort }: HeadingProps<Row>): ReactNode {
       className={clsx(
         'h-9 bg-surface px-2.5 font-medium last:rounded-tr-card',
         column.align === 'right' && 'text-right',
-        column.from && FROM[column.from],
       )}
     >
       {column.sort ? (
@@ -343,6 +341,17 @@ function Heading<Row>({ column, sort, onSort }: HeadingProps<Row>): ReactNode {
       )}
     </th>
   );
+}
+
+/** The columns that this window has room for. Hiding the others by CSS would leave them their share of the width. */
+function useShownColumns<Row>(columns: readonly Column<Row>[]): readonly Column<Row>[] {
+  const md = useMedia('(min-width: 768px)');
+  const lg = useMedia('(min-width: 1024px)');
+  const xl = useMedia('(min-width: 1440px)');
+  return useMemo(() => {
+    const room = { md, lg, xl };
+    return columns.filter(({ from }) => !from || room[from]);
+  }, [columns, md, lg, xl]);
 }
 
 /** The row's height in pixels, as the density and the pointer make it. */

@@ -57,7 +57,13 @@ export function Dialog({ title, onClose, children, footer, kind = 'dialog', wide
           </h2>
           <IconButton label={t('close')} icon={<X size={16} />} onClick={onClose} />
         </header>
-        <div className="min-h-0 flex-1 overflow-auto p-4">{children}</div>
+        <div
+          // A drawer may be a long list without anything to focus: the keyboard must be able to scroll it.
+          {...(kind === 'drawer' ? { tabIndex: 0, role: 'region', 'aria-label': title } : {})}
+          className="min-h-0 flex-1 overflow-auto p-4 -outline-offset-2"
+        >
+          {children}
+        </div>
         {footer && (
           <footer className="flex flex-wrap justify-end gap-2 border-t border-line px-4 py-3">{footer}</footer>
         )}
