@@ -27,8 +27,9 @@ use crate::filters::Filters;
 use crate::store::ObjectStore;
 use crate::{id, time};
 
-/// Held while a subnet is chosen and put on a link, so that two engines on one host do not choose the same.
-const SUBNET_LOCK: &str = "/run/containeros-subnets.lock";
+/// Locked while a subnet is chosen and put on a link, so that two engines on one host do not choose the same. The
+/// directory itself: a file of our own would have to stay there for ever.
+const SUBNET_LOCK: &str = "/run";
 
 /// A network and what is taken of it.
 #[derive(Debug)]
@@ -444,7 +445,7 @@ impl Networks {
         if let Some(index) = bridges.get(network_id) {
             return Ok(*index);
         }
-        let lock = File::create(SUBNET_LOCK).map_err(EngineError::io("open", SUBNET_LOCK))?;
+        let lock = File::open(SUBNET_LOCK).map_err(EngineError::io("open", SUBNET_LOCK))?;
         lock.lock().map_err(EngineError::io("lock", SUBNET_LOCK))?;
         let mut socket = RouteSocket::open().map_err(internal)?;
         let record = self.settle_subnet(network_id, &mut socket)?;
