@@ -63,8 +63,11 @@ pub(crate) fn remove_durable(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
+    match path.parent().map(File::open) {
+        Some(Ok(parent)) => parent.sync_all(),
+        // Gone with all that was in it.
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Some(Err(error)) => Err(error),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 //! A client that asks for an upgrade gets `101 UPGRADED` and the connection itself; an older one gets `200` and a body
 //! without an end. Half of it may be closed: the end of the client's side is the end of standard input and nothing else.
 
-use std::{os::fd::AsFd as _, sync::Arc};
+use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -30,6 +30,8 @@ use crate::{
     error::{EngineError, Result},
 };
 
+/// How long a client may take to close after the end of its stream.
+const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are passed on at once.
 const BUFFER_BYTES: usize = 32 * 1024;
 
@@ -147,6 +149,13 @@ where
     };
     ended(ending).await;
     drop(writer.shutdown().await);
+    if ending != Ending::Gone {
+        // What the client sent and nobody read would turn its end of stream into an error: it is read until the client
+        // closes too.
+        let mut unread = tokio::io::sink();
+        let rest = tokio::io::copy(&mut reader, &mut unread);
+        drop(tokio::time::timeout(LINGER, rest).await);
+    }
 }
 
 struct Pass {

@@ -232,7 +232,7 @@ pub(crate) fn summary(
         names: Some(vec![format!("/{}", record.name)]),
         image: Some(shown_image(engine, &record)),
         image_id: Some(record.image.as_str().to_owned()),
-        command: Some(record.command_line().join(" ")),
+        command: Some(shown_command(&record.command_line())),
         created: Some(record.created_ns / 1_000_000_000),
         ports: Some(if running {
             port_summaries(published, exposed)
@@ -254,6 +254,18 @@ pub(crate) fn summary(
         mounts: Some(mounts(engine, &record)),
         ..ContainerSummary::default()
     })
+}
+
+/// The command line as lists show it: arguments with a space in quotes, as Docker does.
+fn shown_command(words: &[String]) -> String {
+    let quoted = words.iter().enumerate().map(|(index, word)| {
+        if index > 0 && word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// The image as its creator named it, or its id when that name is another image's now.
@@ -562,6 +574,12 @@ fn health_of(health: &HealthState) -> Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_with_spaces_are_quoted() {
+        let words = ["sh", "-c", "echo one"].map(str::to_owned);
+        assert_eq!(shown_command(&words), "sh -c 'echo one'");
+    }
 
     #[test]
     fn durations_are_told_by_their_largest_unit() {
