@@ -11,7 +11,8 @@ export default defineConfig({
   globalSetup: "./global-setup.ts",
   fullyParallel: false,
   workers: 1,
-  retries: 0,
+  // Chromium drops what it is loading when a container's link comes or goes; a fault of ours fails twice.
+  retries: 1,
   timeout: 120_000,
   expect: { timeout: 15_000 },
   reporter: [["list"]],
