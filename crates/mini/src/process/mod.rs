@@ -4,8 +4,10 @@
 pub mod exec;
 pub mod executable;
 pub mod finish;
+pub mod id_map;
 pub mod init;
 pub mod join;
+mod map_program;
 pub mod spawn;
 pub mod sync;
 pub mod terminal;
