@@ -20,6 +20,7 @@ pub mod rootfs;
 pub mod seccomp;
 pub mod shim;
 pub mod spec;
+pub mod spec_attributes;
 pub mod spec_resources;
 pub mod state;
 pub mod trace;

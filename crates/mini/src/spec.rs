@@ -5,14 +5,14 @@
 //! a container that silently lacks what was asked for is worse than none. Unknown properties are ignored, as the
 //! runtime-spec demands.
 //!
-//! Source: runtime-spec config.md and config-linux.md, version 1.2.
+//! Source: runtime-spec config.md and config-linux.md, version 1.3.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The newest version of the runtime-spec that this follows.
-pub const OCI_VERSION: &str = "1.2.0";
+pub const OCI_VERSION: &str = "1.3.0";
 
 /// A property that is known but not honoured; present when it was given and not null.
 pub type Unhonoured = Option<serde_json::Value>;
@@ -92,12 +92,12 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub selinux_label: String,
-    #[serde(skip_serializing)]
-    pub scheduler: Unhonoured,
-    #[serde(rename = "ioPriority", skip_serializing)]
-    pub io_priority: Unhonoured,
-    #[serde(rename = "execCPUAffinity", skip_serializing)]
-    pub exec_cpu_affinity: Unhonoured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    #[serde(rename = "ioPriority", skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<CpuAffinity>,
 }
 
 /// Rows and columns.
@@ -166,10 +166,18 @@ pub struct Mount {
         deserialize_with = "null_is_default"
     )]
     pub options: Vec<String>,
-    #[serde(rename = "uidMappings", skip_serializing)]
-    pub uid_mappings: Unhonoured,
-    #[serde(rename = "gidMappings", skip_serializing)]
-    pub gid_mappings: Unhonoured,
+    #[serde(
+        rename = "uidMappings",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub uid_mappings: Vec<IdMapping>,
+    #[serde(
+        rename = "gidMappings",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub gid_mappings: Vec<IdMapping>,
 }
 
 /// Programs to run at points of the life cycle.
@@ -271,16 +279,19 @@ pub struct Linux {
     pub readonly_paths: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mount_label: String,
-    #[serde(skip_serializing)]
-    pub intel_rdt: Unhonoured,
-    #[serde(skip_serializing)]
-    pub personality: Unhonoured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
     #[serde(skip_serializing)]
     pub time_offsets: Unhonoured,
-    #[serde(skip_serializing)]
-    pub memory_policy: Unhonoured,
-    #[serde(skip_serializing)]
-    pub net_devices: Unhonoured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub net_devices: BTreeMap<String, NetDevice>,
 }
 
 /// A namespace: a new one, or with a path one to join.
@@ -337,6 +348,7 @@ pub struct Device {
     pub gid: Option<u32>,
 }
 
+pub use crate::spec_attributes::*;
 pub use crate::spec_resources::*;
 
 /// A system call filter.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::process::attributes;
 use crate::spec::{NamespaceKind, Process, Spec};
 
 /// Checks a spec.
@@ -10,9 +11,9 @@ use crate::spec::{NamespaceKind, Process, Spec};
 /// # Errors
 /// `Invalid` for what is missing or wrong, `Unsupported` for what is not honoured.
 pub fn validate(spec: &Spec) -> Result<()> {
-    if !spec.oci_version.starts_with("1.") {
+    if !is_version_1(&spec.oci_version) {
         return Err(Error::invalid(format!(
-            "ociVersion {:?} is not 1.x",
+            "ociVersion {:?} is not 1.x.y (semantic versioning)",
             spec.oci_version
         )));
     }
@@ -79,7 +80,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
             )));
         }
         refuse(
-            mount.uid_mappings.is_some() || mount.gid_mappings.is_some(),
+            !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty(),
             "mounts[].uidMappings",
         )?;
     }
@@ -88,10 +89,9 @@ pub fn validate(spec: &Spec) -> Result<()> {
     refuse(spec.windows.is_some(), "windows")?;
     refuse(spec.solaris.is_some(), "solaris")?;
     refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
-    refuse(linux.personality.is_some(), "linux.personality")?;
     refuse(linux.time_offsets.is_some(), "linux.timeOffsets")?;
-    refuse(linux.memory_policy.is_some(), "linux.memoryPolicy")?;
-    refuse(linux.net_devices.is_some(), "linux.netDevices")?;
+    refuse(!linux.net_devices.is_empty(), "linux.netDevices")?;
+    attributes::validate_linux(linux)?;
     let resources = linux.resources.as_ref();
     refuse(
         resources.is_some_and(|resources| resources.rdma.is_some()),
@@ -123,12 +123,24 @@ pub fn validate_process(process: &Process) -> Result<()> {
         !process.selinux_label.is_empty(),
         "process.selinuxLabel (SELinux)",
     )?;
-    refuse(process.scheduler.is_some(), "process.scheduler")?;
-    refuse(process.io_priority.is_some(), "process.ioPriority")?;
-    refuse(
-        process.exec_cpu_affinity.is_some(),
-        "process.execCPUAffinity",
-    )
+    attributes::validate(process)
+}
+
+/// Whether a version is 1.MINOR.PATCH, with what semantic versioning permits behind that (`-dev`, `-rc.1`, `+build`).
+fn is_version_1(version: &str) -> bool {
+    let end = version.find(['-', '+']).unwrap_or(version.len());
+    let (numbers, rest) = version.split_at(end);
+    let mut parts = numbers.split('.');
+    let is_number = |part: Option<&str>| {
+        part.is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    parts.next() == Some("1")
+        && is_number(parts.next())
+        && is_number(parts.next())
+        && parts.next().is_none()
+        && rest
+            .split(['-', '+', '.'])
+            .all(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 fn refuse(given: bool, name: &str) -> Result<()> {
@@ -168,6 +180,18 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_those_of_semantic_versioning() {
+        for version in ["1.0.2", "1.3.0", "1.2.1-dev", "1.3.0-rc.1+build"] {
+            assert!(is_version_1(version), "{version}");
+        }
+        for version in [
+            "", "1", "1.2", "1.x.0", "2.0.0", "0.9.9", "1.2.3.4", "1.0.0-ä",
+        ] {
+            assert!(!is_version_1(version), "{version}");
+        }
+    }
+
+    #[test]
     fn what_would_not_be_honoured_is_refused_by_name() {
         for (change, word) in [
             (serde_json::json!({"process": {"args": []}}), "process.args"),
@@ -194,8 +218,24 @@ mod tests {
                 "kernel.panic",
             ),
             (
-                serde_json::json!({"process": {"scheduler": {"policy": "SCHED_FIFO"}}}),
-                "process.scheduler",
+                serde_json::json!({"process": {"scheduler": {"policy": "SCHED_FAST"}}}),
+                "scheduler.policy",
+            ),
+            (
+                serde_json::json!({"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 9}}}),
+                "ioPriority",
+            ),
+            (
+                serde_json::json!({"process": {"execCPUAffinity": {"initial": "x"}}}),
+                "execCPUAffinity.initial",
+            ),
+            (
+                serde_json::json!({"linux": {"memoryPolicy": {"mode": "NEAR"}}}),
+                "invalid memory policy mode",
+            ),
+            (
+                serde_json::json!({"linux": {"personality": {"domain": "BSD"}}}),
+                "linux.personality",
             ),
         ] {
             let error = validate(&spec(change)).unwrap_err();

@@ -13,6 +13,7 @@ pub mod mountns;
 pub mod namespace;
 pub mod netns;
 pub mod process;
+pub mod schedule;
 pub mod sealed;
 pub mod seccomp;
 pub mod signal;

@@ -58,16 +58,41 @@ pub fn set_attributes(
     attributes: MountAttributes,
     recursive: bool,
 ) -> io::Result<()> {
-    let mut flags = libc::AT_EMPTY_PATH;
-    if recursive {
-        flags |= libc::AT_RECURSIVE;
-    }
     let attr = libc::mount_attr {
         attr_set: attributes.set,
         attr_clr: attributes.clear,
         propagation: attributes.propagation,
         userns_fd: 0,
     };
+    set(mount, attr, recursive)
+}
+
+/// Shows the owners of a detached mount's files as a user namespace maps them, and with `recursive` of all below it.
+///
+/// # Errors
+/// The errno of `mount_setattr`: `EINVAL` for a file system that does not support it, or a mount that is attached.
+///
+/// Source: `man 2 mount_setattr`, ID-mapped mounts.
+pub fn map_ids(
+    mount: BorrowedFd<'_>,
+    user_namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> io::Result<()> {
+    let bad = || io::Error::from_raw_os_error(libc::EBADF);
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(user_namespace.as_raw_fd()).map_err(|_| bad())?,
+    };
+    set(mount, attr, recursive)
+}
+
+fn set(mount: BorrowedFd<'_>, attr: libc::mount_attr, recursive: bool) -> io::Result<()> {
+    let mut flags = libc::AT_EMPTY_PATH;
+    if recursive {
+        flags |= libc::AT_RECURSIVE;
+    }
     // SAFETY: the path is a terminated empty string, `attr` is the kernel's struct and lives through the call, and
     // its size is passed with it.
     let result = unsafe {

@@ -203,6 +203,18 @@ pub fn children_cpu_time() -> std::time::Duration {
         .sum()
 }
 
+/// Sets the execution domain of this process and of what it becomes: `PER_*` with its flags; the domain before it.
+///
+/// # Errors
+/// The errno of `personality`.
+///
+/// Source: `man 2 personality`.
+pub fn set_personality(persona: u32) -> io::Result<u32> {
+    // SAFETY: takes no pointer.
+    let before = unsafe { libc::personality(libc::c_ulong::from(persona)) };
+    u32::try_from(before).map_err(|_| io::Error::last_os_error())
+}
+
 /// Ends this process at once: no destructor, no buffer flushed. For a child that shares its parent's memory image.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: `_exit` takes no pointer and does not return.

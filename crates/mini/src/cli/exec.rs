@@ -11,6 +11,7 @@ use crate::cli::foreground::Foreground;
 use crate::cli::write_pid_file;
 use crate::container::Bundle;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::attributes::Attributes;
 use crate::process::exec::{join, namespaces_to_join};
 use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
@@ -90,6 +91,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let plan = JoinPlan {
         id: &id,
         process: &process,
+        attributes: &Attributes::of(&bundle.spec),
         cgroup: &cgroup,
         seccomp: filter.as_ref(),
         init: init.as_fd(),

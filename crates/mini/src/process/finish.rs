@@ -9,10 +9,11 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::capabilities::Sets;
 use crate::error::{Error, Result};
+use crate::process::attributes::Attributes;
 use crate::process::executable;
 use crate::process::sync::{Channel, FromChild};
 use crate::seccomp::Filter;
-use crate::spec::{self, Process};
+use crate::spec::{self, CpuAffinity, Process};
 use crate::trace::Trace;
 
 /// Where a process's standard input, output and error go.
@@ -80,6 +81,10 @@ pub trait Gate {
 pub struct Finish<'a> {
     /// The process to become.
     pub process: &'a Process,
+    /// What it has of the container.
+    pub attributes: &'a Attributes,
+    /// The processors that it is bound to; of a process that joins.
+    pub affinity: Option<&'a CpuAffinity>,
     /// Its filter.
     pub seccomp: Option<&'a Filter>,
     /// To the parent.
@@ -91,7 +96,7 @@ pub struct Finish<'a> {
 /// Becomes the program. Returns only with an error.
 ///
 /// Order, and why:
-/// 1. limits and bounding set while we are root; 2. without `no_new_privs` the filter must be loaded while we have
+/// 1. attributes, limits and bounding set while we are root; 2. without `no_new_privs` the filter must be loaded while we have
 ///    `CAP_SYS_ADMIN`, with it as late as can be, so that the filter need not permit our own calls; 3. the working
 ///    directory is entered as the user, and must lie inside the root (CVE-2024-21626); 4. the program is looked up as
 ///    the user; 5. every descriptor above 2 is marked close-on-exec before and after; 6. `execve`.
@@ -107,6 +112,11 @@ enum Never {}
 fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     let process = finish.process;
     let filter = finish.seccomp;
+    trace.step(
+        "attributes",
+        || "processors, scheduling, personality, memory policy".into(),
+        || finish.attributes.apply(process, finish.affinity),
+    )?;
     trace.step(
         "rlimits",
         || format!("{} limits", process.rlimits.len()),

@@ -16,6 +16,7 @@ use sys::namespace::Namespaces;
 
 use crate::error::{Error, Result};
 use crate::hooks;
+use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Gate, Stdio, become_program, connect_stdio};
 use crate::process::sync::{Channel, FromChild, FromParent};
 use crate::process::terminal;
@@ -200,6 +201,8 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     Err(become_program(
         Finish {
             process,
+            attributes: &Attributes::of(spec),
+            affinity: None,
             seccomp: filter.as_ref(),
             channel,
             gate: Some(&gate),

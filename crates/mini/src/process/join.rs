@@ -9,6 +9,7 @@ use shim_protocol::ConsoleSize;
 use sys::namespace::Namespaces;
 
 use crate::error::{Error, Result};
+use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
     hand_over_terminal, join_session_keyring, reset, set_apparmor, write_self,
@@ -27,6 +28,8 @@ pub struct JoinPlan<'a> {
     pub id: &'a str,
     /// The process to become.
     pub process: &'a Process,
+    /// What it has of the container.
+    pub attributes: &'a Attributes,
     /// The container's filter.
     pub seccomp: Option<&'a Filter>,
     /// The container's cgroup.
@@ -63,6 +66,7 @@ fn stages(plan: JoinPlan<'_>, channel: &Channel) -> Result<Infallible> {
         plan.process.oom_score_adj.map(|value| value.to_string()),
     )?;
     set_apparmor(plan.process)?;
+    plan.attributes.bind_first(plan.process)?;
     // In its cgroup before anything of the container can be reached.
     plan.cgroup.enter_cloned()?;
     sys::namespace::enter(plan.init, plan.namespaces)
@@ -75,6 +79,8 @@ fn stages(plan: JoinPlan<'_>, channel: &Channel) -> Result<Infallible> {
     Err(become_program(
         Finish {
             process: plan.process,
+            attributes: plan.attributes,
+            affinity: plan.attributes.affinity_of(plan.process),
             seccomp: plan.seccomp,
             channel,
             gate: None,

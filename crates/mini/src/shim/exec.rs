@@ -7,6 +7,7 @@ use shim_protocol::ExecRequest;
 use sys::namespace::Namespaces;
 
 use crate::error::{Error, Result};
+use crate::process::attributes::Attributes;
 use crate::process::exec::join;
 use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
@@ -21,6 +22,7 @@ use crate::validate::validate_process;
 pub(crate) struct Joinable<'a> {
     pub(crate) id: &'a str,
     pub(crate) namespaces: Namespaces,
+    pub(crate) attributes: &'a Attributes,
     pub(crate) seccomp: Option<&'a Filter>,
 }
 
@@ -37,6 +39,7 @@ pub(crate) fn start(
         id: container.id,
         cgroup,
         process: &process,
+        attributes: container.attributes,
         seccomp: container.seccomp,
         init,
         namespaces: container.namespaces,

@@ -18,6 +18,7 @@ use sys::signal::SignalSet;
 
 use crate::container::{self, Bundle, PATIENCE, Start};
 use crate::error::{Error, Result};
+use crate::process::attributes::Attributes;
 use crate::process::exec::namespaces_to_join;
 use crate::process::finish::Stdio;
 use crate::process::spawn::Spawned;
@@ -304,6 +305,7 @@ fn serve(started: Started, mut control: Connection) -> Result<()> {
         trace: std::mem::take(&mut process.trace),
     });
     let mut connections = vec![control];
+    let attributes = Attributes::of(&bundle.spec);
     // Of the spec, which is large, nothing more is needed.
     drop(bundle);
     let filter = process.filter.take();
@@ -317,6 +319,7 @@ fn serve(started: Started, mut control: Connection) -> Result<()> {
         joinable: Joinable {
             id: &config.id,
             namespaces,
+            attributes: &attributes,
             seccomp: filter.as_ref(),
         },
         ending: &mut on_disk,

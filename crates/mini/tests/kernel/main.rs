@@ -10,6 +10,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod attributes;
 mod bundle;
 mod failures;
 mod isolation;
