@@ -1,16 +1,15 @@
 //! Which device nodes may be read, written and made: a list in v1, a BPF program in v2.
 //!
 //! Both versions get the same meaning, that of v1: a default, and exceptions from it. The rules of a `config.json`
-//! are brought into that form first ([`DeviceList`]).
+//! are brought into that form first ([`DeviceList`]); `apply` puts it in force, `program` is the program of v2.
 //! Source: kernel cgroup-v1/devices.rst, cgroup-v2.rst (Device controller); runtime-spec config-linux.md, Allowed Device list.
 
-use std::os::fd::AsFd;
+mod apply;
+mod program;
 
-use rustix::io::Errno;
-use sys::bpf::Instruction;
+pub use program::program;
 
-use crate::layout::Controller;
-use crate::{Cgroup, Error, file};
+use crate::{Error, parse};
 
 /// The kind of device node that a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +41,16 @@ impl DeviceAccess {
         mknod: true,
     };
 
+    /// Nothing.
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        mknod: false,
+    };
+
     /// The letters `r`, `w`, `m` of a spec; `None` for any other.
     pub fn from_letters(letters: &str) -> Option<Self> {
-        let mut access = Self {
-            read: false,
-            write: false,
-            mknod: false,
-        };
+        let mut access = Self::NONE;
         for letter in letters.chars() {
             match letter {
                 'r' => access.read = true,
@@ -118,14 +120,15 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// Applies the rules in their order to "all is allowed", as the kernel's v1 controller does.
+    /// Applies the rules in their order to "nothing is allowed", as the kernel's v1 controller would. Peers begin with
+    /// the same: a `config.json` without rules gives no device away.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a rule that v1 would silently not honour: one that takes back only a part of an
     /// earlier, wider exception.
     pub fn from_rules(rules: &[DeviceRule]) -> Result<Self, Error> {
         let mut list = Self {
-            allow_by_default: true,
+            allow_by_default: false,
             exceptions: Vec::new(),
         };
         for rule in rules {
@@ -143,6 +146,43 @@ impl DeviceList {
             }
         }
         Ok(list)
+    }
+
+    /// What v1's `devices.list` says: the exceptions, or that all is allowed (then the kernel does not tell which are
+    /// denied). A line of another form is left out.
+    pub fn from_listing(content: &str) -> Self {
+        let exceptions: Vec<_> = content.lines().filter_map(listed).collect();
+        let allow_by_default = exceptions.iter().any(is_everything);
+        Self {
+            allow_by_default,
+            exceptions: if allow_by_default {
+                Vec::new()
+            } else {
+                exceptions
+            },
+        }
+    }
+
+    /// What a device may be used for by the exceptions about exactly it.
+    fn exception_of(&self, device: &DeviceRule) -> DeviceAccess {
+        self.exceptions
+            .iter()
+            .filter(|exception| same_device(exception, device))
+            .fold(DeviceAccess::NONE, |access, exception| {
+                access.union(exception.access)
+            })
+    }
+
+    /// True when both mean the same, whatever the order.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let covers = |a: &Self, b: &Self| {
+            a.exceptions
+                .iter()
+                .all(|rule| a.exception_of(rule) == b.exception_of(rule))
+        };
+        self.allow_by_default == other.allow_by_default
+            && covers(self, other)
+            && covers(other, self)
     }
 
     fn apply(&mut self, rule: DeviceRule) -> Result<(), Error> {
@@ -180,6 +220,26 @@ impl DeviceList {
     }
 }
 
+/// A line of `devices.list`: `c 1:3 rwm`, `b *:* m`.
+fn listed(line: &str) -> Option<DeviceRule> {
+    let mut words = line.split_ascii_whitespace();
+    let kind = match words.next()? {
+        "a" => DeviceType::All,
+        "b" => DeviceType::Block,
+        "c" => DeviceType::Char,
+        _ => return None,
+    };
+    let (major, minor) = parse::device_pattern(words.next()?)?;
+    let access = DeviceAccess::from_letters(words.next()?)?;
+    Some(DeviceRule {
+        allow: true,
+        kind,
+        major,
+        minor,
+        access,
+    })
+}
+
 fn is_everything(rule: &DeviceRule) -> bool {
     rule.kind == DeviceType::All
         && rule.major.is_none()
@@ -212,153 +272,10 @@ fn rule_text(rule: &DeviceRule) -> String {
     )
 }
 
-impl Cgroup {
-    /// Sets which devices the processes in it may use, replacing what was set before.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] as [`DeviceList::from_rules`]; [`Error::NotSupported`] if neither a v1 devices hierarchy
-    /// nor v2 is there; [`Error::Sys`].
-    pub fn set_devices(&self, rules: &[DeviceRule]) -> Result<(), Error> {
-        let list = DeviceList::from_rules(rules)?;
-        if let Some(directory) = self.directory_of(Controller::Devices) {
-            let (default, other) = if list.allow_by_default {
-                ("devices.allow", "devices.deny")
-            } else {
-                ("devices.deny", "devices.allow")
-            };
-            file::write_named(&directory.path.join(default), "a")?;
-            return file::write_all_named(
-                &directory.path.join(other),
-                list.exceptions.iter().map(rule_text),
-            );
-        }
-        self.attach_device_program(&list)
-    }
-}
-
-/// The program that decides in v2: the access in, 1 (allowed) or 0 out.
-///
-/// The context is `struct bpf_cgroup_dev_ctx`: `access << 16 | type`, major, minor, each 32 bits.
-///
-/// # Errors
-/// [`Error::Invalid`] for a device number that no device can have.
-///
-/// Source: kernel `include/uapi/linux/bpf.h`, `security/device_cgroup.c`.
-pub fn program(list: &DeviceList) -> Result<Vec<Instruction>, Error> {
-    const LOAD_WORD: u8 = 0x61;
-    const MOVE: u8 = 0xbf;
-    const MOVE_IMMEDIATE: u8 = 0xb7;
-    const AND: u8 = 0x57;
-    const SHIFT_RIGHT: u8 = 0x77;
-    const JUMP_IF_EQUAL: u8 = 0x15;
-    const JUMP_UNLESS_EQUAL: u8 = 0x55;
-    const EXIT: u8 = 0x95;
-    let instruction = |code, destination: u8, source: u8, offset, immediate| Instruction {
-        code,
-        registers: source << 4 | destination,
-        offset,
-        immediate,
-    };
-    // r2 access, r3 type, r4 major, r5 minor; r1 is scratch afterwards.
-    let mut code = vec![
-        instruction(LOAD_WORD, 2, 1, 0, 0),
-        instruction(MOVE, 3, 2, 0, 0),
-        instruction(AND, 3, 0, 0, 0xffff),
-        instruction(SHIFT_RIGHT, 2, 0, 0, 16),
-        instruction(LOAD_WORD, 4, 1, 4, 0),
-        instruction(LOAD_WORD, 5, 1, 8, 0),
-    ];
-    for exception in &list.exceptions {
-        let kind = match exception.kind {
-            DeviceType::Block => 1,
-            DeviceType::Char | DeviceType::All => 2,
-        };
-        let bits = exception.access.bits();
-        // Each test jumps behind the verdict if it does not hold; filled in once the length is known.
-        let mut tests = vec![instruction(JUMP_UNLESS_EQUAL, 3, 0, 0, kind)];
-        tests.push(instruction(MOVE, 1, 2, 0, 0));
-        if list.allow_by_default {
-            // Denied if any of the wanted accesses is.
-            tests.push(instruction(AND, 1, 0, 0, bits));
-            tests.push(instruction(JUMP_IF_EQUAL, 1, 0, 0, 0));
-        } else {
-            // Allowed if all of the wanted accesses are.
-            tests.push(instruction(AND, 1, 0, 0, DeviceAccess::ALL.bits() & !bits));
-            tests.push(instruction(JUMP_UNLESS_EQUAL, 1, 0, 0, 0));
-        }
-        for (register, number) in [(4, exception.major), (5, exception.minor)] {
-            if let Some(number) = number {
-                let number = i32::try_from(number).map_err(|_too_large| Error::Invalid {
-                    what: "devices".into(),
-                    value: rule_text(exception),
-                    reason: "no device has such a number".into(),
-                })?;
-                tests.push(instruction(JUMP_UNLESS_EQUAL, register, 0, 0, number));
-            }
-        }
-        let length = tests.len();
-        for (at, test) in tests.iter_mut().enumerate() {
-            if matches!(test.code, JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL) {
-                // Over the tests that follow and the two instructions of the verdict.
-                test.offset = i16::try_from(length - at - 1 + 2).unwrap_or(i16::MAX);
-            }
-        }
-        code.extend(tests);
-        code.push(instruction(
-            MOVE_IMMEDIATE,
-            0,
-            0,
-            0,
-            i32::from(exception.allow),
-        ));
-        code.push(instruction(EXIT, 0, 0, 0, 0));
-    }
-    code.push(instruction(
-        MOVE_IMMEDIATE,
-        0,
-        0,
-        0,
-        i32::from(list.allow_by_default),
-    ));
-    code.push(instruction(EXIT, 0, 0, 0, 0));
-    Ok(code)
-}
-
-impl Cgroup {
-    fn attach_device_program(&self, list: &DeviceList) -> Result<(), Error> {
-        if list.allow_by_default && list.exceptions.is_empty() {
-            return Ok(());
-        }
-        let (Some(path), Some(directory)) = (self.v2_directory(), self.clone_fd()?) else {
-            return Err(Error::NotSupported {
-                what: "devices".into(),
-                value: format!("{} rules", list.exceptions.len()),
-                reason: "neither the v1 devices controller nor cgroup v2 is mounted".into(),
-                hint: "mount one of them".into(),
-            });
-        };
-        let failed = |operation, error: &std::io::Error| {
-            let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-            Error::sys(operation, path, errno)
-                .with_hint("needs CAP_BPF (or root) and a kernel with CONFIG_CGROUP_BPF")
-        };
-        let loaded = sys::bpf::load_device_program(&program(list)?)
-            .map_err(|error| failed("load device program for", &error))?;
-        let earlier = sys::bpf::device_programs(directory.as_fd())
-            .map_err(|error| failed("list device programs of", &error))?;
-        // The new one first: all attached ones must allow, so there is no moment without a rule.
-        sys::bpf::attach_device_program(directory.as_fd(), loaded.as_fd())
-            .map_err(|error| failed("attach device program to", &error))?;
-        for old in earlier {
-            sys::bpf::detach_device_program(directory.as_fd(), old.as_fd())
-                .map_err(|error| failed("detach device program from", &error))?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sys::bpf::Instruction;
+
     use super::*;
 
     fn rule(
@@ -441,6 +358,34 @@ mod tests {
         assert!(matches!(refused, Err(Error::Invalid { .. })));
     }
 
+    /// Each single use of each device by the rules in their order: the last one that is about it decides.
+    fn model(rules: &[DeviceRule], kind: u64, access: i32, major: u32, minor: u32) -> bool {
+        let is_about = |rule: &&DeviceRule| {
+            let of_kind = match rule.kind {
+                DeviceType::All => true,
+                DeviceType::Block => kind == 1,
+                DeviceType::Char => kind == 2,
+            };
+            of_kind
+                && rule.major.is_none_or(|number| number == major)
+                && rule.minor.is_none_or(|number| number == minor)
+                && rule.access.bits() & access != 0
+        };
+        rules.iter().rfind(is_about).is_some_and(|rule| rule.allow)
+    }
+
+    #[test]
+    fn a_listing_is_read_and_written_lines_come_back() {
+        let list = DeviceList::from_listing("c 1:3 rwm\nb *:* m\nnonsense\nc 136:* rw\n");
+        let lines: Vec<_> = list.exceptions.iter().map(rule_text).collect();
+        assert_eq!(lines, ["c 1:3 rwm", "b *:* m", "c 136:* rw"]);
+        assert!(!list.allow_by_default);
+        assert!(DeviceList::from_listing("a *:* rwm\n").allow_by_default);
+        let turned = DeviceList::from_listing("c 136:* rw\nc 1:3 rm\nc 1:3 w\nb *:* m\n");
+        assert!(list.says_the_same(&turned));
+        assert!(!list.says_the_same(&DeviceList::from_listing("c 1:3 rwm\nb *:* m\n")));
+    }
+
     fn any_rule() -> impl proptest::strategy::Strategy<Value = DeviceRule> {
         use proptest::prelude::*;
         (
@@ -475,6 +420,14 @@ mod tests {
                 for kind in [1_u64, 2] { for access in 1..8_i32 { for major in 0..4_u32 { for minor in 0..4_u32 {
                     let allowed = run(&code, kind, u64::from(access.unsigned_abs()), u64::from(major), u64::from(minor)) == 1;
                     proptest::prop_assert_eq!(allowed, verdict(&list, kind, access, major, minor));
+                    let each: Vec<_> = [1, 2, 4].into_iter().filter(|bit| access & bit != 0)
+                        .map(|bit| model(&rules, kind, bit, major, minor)).collect();
+                    if each.len() == 1 || list.allow_by_default {
+                        proptest::prop_assert_eq!(allowed, each.iter().all(|bit| *bit));
+                    } else if allowed {
+                        // As in v1 one exception must cover the whole of an access; never is more allowed than in parts.
+                        proptest::prop_assert!(each.iter().all(|bit| *bit));
+                    }
                 }}}}
             }
         }

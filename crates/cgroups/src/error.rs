@@ -56,6 +56,14 @@ pub enum Error {
         /// What would help, if known.
         hint: Option<String>,
     },
+    /// A change was refused, and a part of it that had been done could not be taken back.
+    #[error("{error}; and not taken back: {}", .left.join(", "))]
+    NotTakenBack {
+        /// Why the change was refused.
+        error: Box<Self>,
+        /// What has the new value now, and why it could not get the old one.
+        left: Vec<String>,
+    },
     /// Processes remained until the deadline.
     #[error("{operation} {}: still busy after {waited_ms} ms", .path.display())]
     Busy {
@@ -94,6 +102,7 @@ impl Error {
             Self::Busy { .. } => {
                 Some("a process in it cannot be ended: look at its state in /proc/PID/status")
             }
+            Self::NotTakenBack { error, .. } => error.hint(),
             Self::NotFound { .. } | Self::Invalid { .. } => None,
         }
     }
@@ -102,6 +111,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Sys { errno, .. } => Some(*errno),
+            Self::NotTakenBack { error, .. } => error.errno(),
             _ => None,
         }
     }
@@ -110,6 +120,7 @@ impl Error {
     pub fn is_invalid_request(&self) -> bool {
         match self {
             Self::Invalid { .. } | Self::NotSupported { .. } => true,
+            Self::NotTakenBack { error, .. } => error.is_invalid_request(),
             Self::Sys {
                 operation: "write",
                 errno,

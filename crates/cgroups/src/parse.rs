@@ -81,6 +81,27 @@ pub fn device(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// `major:minor`, where `*` is any: `1:3`, `136:*`.
+pub fn device_pattern(text: &str) -> Option<(Option<u32>, Option<u32>)> {
+    let number = |text: &str| match text {
+        "*" => Some(None),
+        text => digits(text).map(Some),
+    };
+    let (major, minor) = text.split_once(':')?;
+    Some((number(major)?, number(minor)?))
+}
+
+/// True for the content of `/proc/PID/uid_map` outside of any user namespace: every id is itself.
+/// Source: man 7 `user_namespaces`.
+pub fn is_identity_map(content: &str) -> bool {
+    let mut words = content.split_ascii_whitespace();
+    let whole = words
+        .by_ref()
+        .take(3)
+        .eq(["0", "0", u32::MAX.to_string().as_str()]);
+    whole && words.next().is_none()
+}
+
 /// The largest CPU or node number that is believed in a list; the kernel's own limit is 8192.
 const MAX_LIST_NUMBER: u32 = 65_535;
 
@@ -197,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_user_namespace_maps_every_id_to_itself() {
+        assert!(is_identity_map("         0          0 4294967295\n"));
+        for other in ["", "0 1000 1", "0 0 4294967295\n1 1 1", "0 0 65536"] {
+            assert!(!is_identity_map(other), "{other}");
+        }
+        assert_eq!(device_pattern("136:*"), Some((Some(136), None)));
+        for bad in ["1", "a:1", "-1:2", "1:", ":"] {
+            assert_eq!(device_pattern(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn pressure_with_and_without_full() {
         let p = pressure("some avg10=1.50 avg60=0.00 avg300=0.00 total=42\n").unwrap();
         assert!((p.some.avg10_percent - 1.5).abs() < f64::EPSILON);
@@ -211,6 +244,7 @@ mod tests {
             let _ = memberships(&text);
             let _ = flat_keyed(&text).count();
             let _ = nested_keyed(&text).count();
+            let _ = (device_pattern(&text), is_identity_map(&text), crate::devices::DeviceList::from_listing(&text));
             let _ = (limit(&text), device(&text), number_list(&text), pressure(&text));
         }
 

@@ -5,6 +5,7 @@
 //! Source: runtime-spec config-linux.md (Control groups).
 
 mod convert;
+mod journal;
 mod v1;
 mod v2;
 
@@ -14,10 +15,13 @@ use std::path::Path;
 use rustix::io::Errno;
 
 pub use convert::{block_io_weight_to_io, shares_to_weight};
+pub use journal::previous;
+
+use journal::Journal;
 
 use crate::cgroup::Directory;
 use crate::layout::Controller;
-use crate::{Cgroup, Error, file};
+use crate::{Cgroup, DeviceRule, Error};
 
 /// What a cgroup may use. Absent means: leave as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +30,8 @@ pub struct Resources {
     pub memory: Memory,
     /// CPU time and placement.
     pub cpu: Cpu,
-    /// Most processes and threads together; 0 or less for no limit.
+    /// Most processes and threads together; less than 0 for no limit. 0 is taken as 1, since the process that is there already
+    /// counts and systemd knows no 0.
     pub pids: Option<i64>,
     /// Block devices.
     pub block_io: BlockIo,
@@ -34,6 +39,8 @@ pub struct Resources {
     pub hugepages: Vec<HugepageLimit>,
     /// Class of network packets and their priorities.
     pub network: Network,
+    /// Handles and objects of RDMA devices, each by itself.
+    pub rdma: Vec<RdmaLimit>,
     /// Files of v2 with the values to write, as they are.
     pub unified: BTreeMap<String, String>,
 }
@@ -117,6 +124,28 @@ pub struct HugepageLimit {
     pub limit_bytes: u64,
 }
 
+/// A limit of one RDMA device; absent means no limit is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RdmaLimit {
+    /// Name of the device: `mlx5_1`.
+    pub device: String,
+    /// Most open handles.
+    pub handles: Option<u32>,
+    /// Most objects.
+    pub objects: Option<u32>,
+}
+
+impl RdmaLimit {
+    /// The line of `rdma.max`, the same in both versions; `None` without any limit.
+    fn line(&self) -> Option<String> {
+        let words: Vec<_> = [("hca_handle", self.handles), ("hca_object", self.objects)]
+            .into_iter()
+            .filter_map(|(key, limit)| Some(format!("{key}={}", limit?)))
+            .collect();
+        (!words.is_empty()).then(|| format!("{} {}", self.device, words.join(" ")))
+    }
+}
+
 /// Marks for network packets; v1 only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
@@ -151,6 +180,38 @@ impl Cgroup {
     /// [`Error::Invalid`] for values that contradict each other, [`Error::NotSupported`] for a limit that this kernel, or
     /// its cgroup version, does not have, [`Error::Sys`] when the kernel refuses a value.
     pub fn apply(&self, resources: &Resources) -> Result<(), Error> {
+        self.write_limits(resources, &mut Journal::forgetful())
+    }
+
+    /// Sets other limits for a container that runs, and device rules if there are any: all of them, or on an error none.
+    ///
+    /// # Errors
+    /// As [`Cgroup::apply`] and [`Cgroup::set_devices`], with all as it was before; [`Error::NotTakenBack`] when that could
+    /// not be done.
+    pub fn update(
+        &self,
+        resources: &Resources,
+        devices: Option<&[DeviceRule]>,
+    ) -> Result<(), Error> {
+        let mut journal = Journal::remembering();
+        let outcome = self.write_limits(resources, &mut journal).and_then(|()| {
+            // Last, so that there is nothing to take back of it.
+            devices.map_or(Ok(()), |rules| self.set_devices(rules))
+        });
+        let Err(error) = outcome else {
+            return Ok(());
+        };
+        let left = journal.take_back();
+        if left.is_empty() {
+            return Err(error);
+        }
+        Err(Error::NotTakenBack {
+            error: Box::new(error),
+            left: left.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn write_limits(&self, resources: &Resources, journal: &mut Journal) -> Result<(), Error> {
         check(resources)?;
         for controller in Controller::ALL {
             let wanted = is_wanted(resources, controller);
@@ -161,18 +222,19 @@ impl Cgroup {
                 return Err(self.missing(resources, controller));
             };
             if directory.v2 {
-                v2::apply(directory, resources, controller)?;
+                v2::apply(directory, resources, controller, journal)?;
             } else {
-                v1::apply(directory, resources, controller)?;
+                v1::apply(directory, resources, controller, journal)?;
             }
         }
-        self.apply_unified(&resources.unified)
+        self.apply_unified(&resources.unified, journal)
     }
 
     fn missing(&self, resources: &Resources, controller: Controller) -> Error {
         // Any limit of it will do to say what was asked for.
-        let (what, value) = v2::settings(resources, controller)
+        let (what, value) = v2::settings(resources, controller, v2::InForce::default())
             .ok()
+            .filter(|settings| !settings.is_empty())
             .unwrap_or_else(|| v1::settings(resources, controller))
             .into_iter()
             .next()
@@ -180,30 +242,49 @@ impl Cgroup {
                 || (controller.name().to_owned(), "a limit".to_owned()),
                 |setting| (setting.file, setting.value),
             );
-        let v2_parent = self.v2_directory().and_then(Path::parent);
-        let hint = match (controller, v2_parent) {
-            (Controller::Memory, None) => "boot the kernel with cgroup_enable=memory".to_owned(),
-            (_, Some(parent)) => format!(
-                "enable it in cgroup.subtree_control of {} and of its parents, or leave the limit out",
-                parent.display()
+        let name = controller.name();
+        let v1_only = matches!(controller, Controller::NetCls | Controller::NetPrio);
+        let (reason, hint) = match self.v2_directory() {
+            Some(_) if v1_only => (
+                format!("cgroup controller `{name}` is a v1 one and not mounted"),
+                format!(
+                    "mount it (mount -t cgroup -o {name} cgroup DIRECTORY), or match the cgroup in nftables instead"
+                ),
             ),
-            (_, None) => format!(
-                "mount the v1 hierarchy of {}, or leave the limit out",
-                controller.name()
+            Some(directory) => {
+                let parent = directory.parent().unwrap_or(directory);
+                (
+                    format!(
+                        "cgroup controller `{name}` is not delegated here: {} does not name it",
+                        directory.join("cgroup.controllers").display()
+                    ),
+                    format!(
+                        "enable it in cgroup.subtree_control of {} and of its parents, or leave the limit out",
+                        parent.display()
+                    ),
+                )
+            }
+            None => (
+                format!("cgroup controller `{name}` is not mounted"),
+                match controller {
+                    Controller::Memory => "boot the kernel with cgroup_enable=memory".to_owned(),
+                    _ => format!("mount the v1 hierarchy of {name}, or leave the limit out"),
+                },
             ),
         };
         Error::NotSupported {
             what,
             value,
-            reason: format!(
-                "the cgroup controller {} is not available here",
-                controller.name()
-            ),
+            reason,
             hint,
         }
     }
 
-    fn apply_unified(&self, unified: &BTreeMap<String, String>) -> Result<(), Error> {
+    fn apply_unified(
+        &self,
+        unified: &BTreeMap<String, String>,
+        journal: &mut Journal,
+    ) -> Result<(), Error> {
         for (name, value) in unified {
             let refuse = |reason: String, hint: &str| Error::NotSupported {
                 what: name.clone(),
@@ -211,26 +292,41 @@ impl Cgroup {
                 reason,
                 hint: hint.to_owned(),
             };
-            if name.contains('/') || !name.contains('.') {
+            let (controller, parameter) = name.split_once('.').unwrap_or_default();
+            if name.contains('/') || controller.is_empty() || parameter.is_empty() {
                 return Err(Error::Invalid {
                     what: name.clone(),
                     value: value.clone(),
-                    reason: "is not the name of a cgroup v2 file".into(),
+                    reason: "a unified setting must be in the form CONTROLLER.PARAMETER, the name of a cgroup v2 file"
+                        .into(),
+                });
+            }
+            // Processes are moved by us only, and whole cgroups are not killed by a limit.
+            if matches!(
+                name.as_str(),
+                "cgroup.procs" | "cgroup.threads" | "cgroup.kill" | "cgroup.freeze" | "cgroup.type"
+            ) {
+                return Err(Error::Invalid {
+                    what: name.clone(),
+                    value: value.clone(),
+                    reason: "is no limit".into(),
                 });
             }
             let Some(directory) = self.v2_directory() else {
                 return Err(refuse(
-                    "cgroup v2 is not mounted".into(),
+                    "invalid configuration: cgroup v2 is not mounted".into(),
                     "use the limit's own setting, which works on v1 too",
                 ));
             };
             let path = directory.join(name);
-            match file::write(&path, value) {
+            match journal.write(&path, value) {
                 Ok(()) => {}
                 Err(Errno::NOENT) => {
-                    let controller = name.split('.').next().unwrap_or_default();
                     return Err(refuse(
-                        format!("{} does not exist", path.display()),
+                        format!(
+                            "invalid configuration: cgroup controller `{controller}` has no {name} here ({} does not exist)",
+                            path.display()
+                        ),
                         &format!("enable the controller {controller} for this cgroup, on v2"),
                     ));
                 }
@@ -275,6 +371,10 @@ fn is_wanted(resources: &Resources, controller: Controller) -> bool {
         Controller::Hugetlb => !resources.hugepages.is_empty(),
         Controller::NetCls => network.class_id.is_some(),
         Controller::NetPrio => !network.priorities.is_empty(),
+        Controller::Rdma => resources
+            .rdma
+            .iter()
+            .any(|limit| limit.handles.is_some() || limit.objects.is_some()),
         _ => false,
     }
 }
@@ -329,10 +429,61 @@ fn check(resources: &Resources) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes settings in their order. Some depend on each other (memory on memory and swap, a quota on its period), and which must go
+/// first depends on what is in force and on the parent's: one that the kernel does not take now is tried again after the
+/// others, as long as that gets anywhere.
+fn set_all(
+    directory: &Directory,
+    settings: Vec<Setting>,
+    journal: &mut Journal,
+    missing_hint: fn(&str) -> &'static str,
+) -> Result<(), Error> {
+    let mut waiting = settings;
+    loop {
+        let count = waiting.len();
+        let mut refused = Vec::new();
+        let mut first_error = None;
+        for setting in waiting {
+            match set(directory, &setting, journal, missing_hint(&setting.file)) {
+                Ok(()) => {}
+                Err(error) if error.errno() == Some(Errno::INVAL) && depends(&setting.file) => {
+                    first_error.get_or_insert(error);
+                    refused.push(setting);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            None => return Ok(()),
+            Some(error) if refused.len() == count => return Err(error),
+            Some(_) => waiting = refused,
+        }
+    }
+}
+
+/// The number of `pids.max`, the same in both versions.
+fn pids_max(most: i64) -> String {
+    match most {
+        ..0 => "max".to_owned(),
+        0 => "1".to_owned(),
+        most => most.to_string(),
+    }
+}
+
+/// Files whose values the kernel checks against each other.
+fn depends(file: &str) -> bool {
+    file.starts_with("memory.") || file.starts_with("cpu.")
+}
+
 /// Writes a setting; a file that is not there is a limit that this kernel does not have.
-fn set(directory: &Directory, setting: &Setting, missing_hint: &str) -> Result<(), Error> {
+fn set(
+    directory: &Directory,
+    setting: &Setting,
+    journal: &mut Journal,
+    missing_hint: &str,
+) -> Result<(), Error> {
     let path = directory.path.join(&setting.file);
-    match file::write(&path, &setting.value) {
+    match journal.write(&path, &setting.value) {
         Ok(()) => Ok(()),
         Err(Errno::NOENT) => Err(Error::NotSupported {
             what: setting.file.clone(),

@@ -408,9 +408,127 @@ fn kernel_a_limit_without_its_controller_is_refused_by_name() {
         assert!(
             error
                 .to_string()
-                .contains("controller memory is not available"),
+                .contains("cgroup controller `memory` is not mounted"),
             "{error}"
         );
         assert!(error.hint().is_some());
     }
+}
+
+#[test]
+fn kernel_a_refused_update_changes_nothing() {
+    let Some(own) = Own::new() else { return };
+    let mut resources = Resources {
+        pids: Some(50),
+        ..Resources::default()
+    };
+    resources.memory.limit_bytes = Some(64 << 20);
+    resources.cpu.shares = Some(512);
+    resources.cpu.quota_us = Some(50_000);
+    resources.cpu.period_us = Some(100_000);
+    own.cgroup.apply(&resources).unwrap();
+    let files = |controller, v1: &'static [&'static str], v2: &'static [&'static str]| {
+        let directory = own.cgroup.directory_of(controller).unwrap();
+        let names = if directory.v2 { v2 } else { v1 };
+        names
+            .iter()
+            .map(|name| std::fs::read_to_string(directory.path.join(name)).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let now = || {
+        [
+            files(
+                Controller::Cpu,
+                &["cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us"],
+                &["cpu.weight", "cpu.max"],
+            ),
+            files(
+                Controller::Memory,
+                &["memory.limit_in_bytes"],
+                &["memory.max"],
+            ),
+            files(Controller::Pids, &["pids.max"], &["pids.max"]),
+        ]
+    };
+    let before = now();
+    resources.cpu.shares = Some(2048);
+    resources.cpu.quota_us = Some(20_000);
+    resources.cpu.period_us = Some(200_000);
+    resources.memory.limit_bytes = Some(128 << 20);
+    resources.pids = Some(60);
+    // The last that is written, and the kernel does not know it.
+    resources
+        .unified
+        .insert("cgroup.max.depth".into(), "nonsense".into());
+    let error = own.cgroup.update(&resources, None).unwrap_err();
+    assert!(error.is_invalid_request(), "{error}");
+    assert_eq!(now(), before);
+    resources.unified.clear();
+    own.cgroup.update(&resources, None).unwrap();
+    assert_ne!(now(), before);
+}
+
+#[test]
+fn kernel_a_quota_and_its_period_go_where_the_parent_allows_in_any_order() {
+    let Some(own) = Own::new() else { return };
+    let parent = Cgroup::open(&own.layout, &own.parent).unwrap();
+    let set = |cgroup: &Cgroup, quota, period| {
+        let mut resources = Resources::default();
+        resources.cpu.quota_us = Some(quota);
+        resources.cpu.period_us = period;
+        cgroup.apply(&resources)
+    };
+    set(&parent, 50_000, None).unwrap();
+    let v2 = own.is_v2(Controller::Cpu);
+    // v1 lets no child have more than its parent; v2 does, and gives it no more.
+    assert_eq!(set(&own.cgroup, 60_000, None).is_err(), !v2);
+    set(&own.cgroup, 3_000, Some(10_000)).unwrap();
+    set(&own.cgroup, 50_000, Some(100_000)).unwrap();
+    set(&own.cgroup, 3_000, Some(10_000)).unwrap();
+    if v2 {
+        assert_eq!(own.is(Controller::Cpu, "", "cpu.max"), "3000 10000");
+    } else {
+        assert_eq!(own.is(Controller::Cpu, "cpu.cfs_quota_us", ""), "3000");
+        assert_eq!(own.is(Controller::Cpu, "cpu.cfs_period_us", ""), "10000");
+    }
+}
+
+#[test]
+fn kernel_device_rules_of_v2_are_replaced_and_hold() {
+    let Some(own) = Own::new() else { return };
+    let Some(v2) = own.layout.v2() else {
+        assert!(own.cgroup.clone_fd().unwrap().is_none());
+        return;
+    };
+    // As if there were no v1 devices hierarchy: the program decides.
+    let layout = Layout::from_hierarchies(vec![v2.clone()]).unwrap();
+    let cgroup = Cgroup::open(&layout, own.cgroup.path()).unwrap();
+    let rule = |allow, minor, access| DeviceRule {
+        allow,
+        kind: DeviceType::Char,
+        major: Some(1),
+        minor: Some(minor),
+        access: DeviceAccess::from_letters(access).unwrap(),
+    };
+    let programs = || {
+        sys::bpf::device_programs(cgroup.clone_fd().unwrap().unwrap().as_fd())
+            .unwrap()
+            .len()
+    };
+    cgroup
+        .set_devices(&[rule(true, 3, "rwm"), rule(true, 5, "r")])
+        .unwrap();
+    assert_eq!(programs(), 1);
+    let probe = "echo x >/dev/null && echo null; head -c 1 </dev/zero >/dev/null && echo zero; \
+         head -c 1 </dev/urandom >/dev/null && echo random";
+    let output = own.shell(probe).wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "null\nzero\n");
+    // The same again, in another order, then less.
+    cgroup
+        .set_devices(&[rule(true, 3, "rwm"), rule(true, 5, "r")])
+        .unwrap();
+    cgroup.set_devices(&[rule(true, 3, "rwm")]).unwrap();
+    assert_eq!(programs(), 1);
+    let output = own.shell(probe).wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "null\n");
 }

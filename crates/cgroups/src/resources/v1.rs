@@ -1,8 +1,7 @@
 //! The files of v1.
 
-use rustix::io::Errno;
-
-use super::{DeviceRate, Resources, Setting, set};
+use super::journal::Journal;
+use super::{Cpu, DeviceRate, RdmaLimit, Resources, Setting, set_all};
 use crate::cgroup::Directory;
 use crate::layout::Controller;
 use crate::{Error, file};
@@ -17,10 +16,12 @@ pub(super) fn settings(resources: &Resources, controller: Controller) -> Vec<Set
         Controller::Memory => {
             let memory = &resources.memory;
             push("memory.limit_in_bytes", number(memory.limit_bytes));
-            push(
-                "memory.memsw.limit_in_bytes",
-                number(memory.limit_with_swap_bytes),
-            );
+            // No limit of memory means none of memory and swap either, which may not be less.
+            let both = match (memory.limit_bytes, memory.limit_with_swap_bytes) {
+                (Some(-1), None) => Some(-1),
+                (_, both) => both,
+            };
+            push("memory.memsw.limit_in_bytes", number(both));
             push(
                 "memory.soft_limit_in_bytes",
                 number(memory.reservation_bytes),
@@ -39,7 +40,10 @@ pub(super) fn settings(resources: &Resources, controller: Controller) -> Vec<Set
         }
         Controller::Cpu => {
             let cpu = &resources.cpu;
-            push("cpu.shares", number(cpu.shares.filter(|n| *n != 0)));
+            if cpu.idle == Some(0) {
+                push("cpu.idle", number(cpu.idle));
+            }
+            push("cpu.shares", number(shares(cpu)));
             push(
                 "cpu.cfs_period_us",
                 number(cpu.period_us.filter(|n| *n != 0)),
@@ -49,23 +53,16 @@ pub(super) fn settings(resources: &Resources, controller: Controller) -> Vec<Set
             push("cpu.cfs_burst_us", number(cpu.burst_us));
             push("cpu.rt_period_us", number(cpu.realtime_period_us));
             push("cpu.rt_runtime_us", number(cpu.realtime_runtime_us));
-            push("cpu.idle", number(cpu.idle));
+            if cpu.idle != Some(0) {
+                push("cpu.idle", number(cpu.idle));
+            }
         }
         Controller::Cpuset => {
             let list = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
             push("cpuset.cpus", list(&resources.cpu.cpus));
             push("cpuset.mems", list(&resources.cpu.mems));
         }
-        Controller::Pids => push(
-            "pids.max",
-            resources.pids.map(|most| {
-                if most > 0 {
-                    most.to_string()
-                } else {
-                    "max".to_owned()
-                }
-            }),
-        ),
+        Controller::Pids => push("pids.max", resources.pids.map(super::pids_max)),
         Controller::Io => {
             let io = &resources.block_io;
             push("blkio.bfq.weight", number(io.weight.filter(|n| *n != 0)));
@@ -92,10 +89,17 @@ pub(super) fn settings(resources: &Resources, controller: Controller) -> Vec<Set
         }
         Controller::Hugetlb => {
             for page in &resources.hugepages {
-                push(
-                    &format!("hugetlb.{}.limit_in_bytes", page.page_size),
-                    Some(page.limit_bytes.to_string()),
-                );
+                for kind in ["", "rsvd."] {
+                    push(
+                        &format!("hugetlb.{}.{kind}limit_in_bytes", page.page_size),
+                        Some(page.limit_bytes.to_string()),
+                    );
+                }
+            }
+        }
+        Controller::Rdma => {
+            for line in resources.rdma.iter().filter_map(RdmaLimit::line) {
+                push("rdma.max", Some(line));
             }
         }
         Controller::NetCls => push("net_cls.classid", number(resources.network.class_id)),
@@ -120,39 +124,41 @@ fn rate_line(rate: &DeviceRate) -> String {
     format!("{}:{} {}", rate.major, rate.minor, rate.rate)
 }
 
+/// The least and the most that the kernel takes as they are; it would silently round others.
+const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
+
+/// Shares mean nothing to a cgroup that runs only when nothing else does, and the kernel refuses them.
+fn shares(cpu: &Cpu) -> Option<u64> {
+    cpu.shares.filter(|n| *n != 0 && cpu.idle != Some(1))
+}
+
 pub(super) fn apply(
     directory: &Directory,
     resources: &Resources,
     controller: Controller,
+    journal: &mut Journal,
 ) -> Result<(), Error> {
-    let mut settings = settings(resources, controller);
-    // Two pairs of files depend on each other, and which must come first depends on what is set now. The usual order is
-    // tried; if the kernel says no, the other one.
-    let turned = match settings.as_slice() {
-        [first, second, ..] => {
-            matches!(
-                (first.file.as_str(), second.file.as_str()),
-                // Raising: memory may not pass memory + swap, so that goes first.
-                ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
-            // A period may be too short or too long for the quota that is set now.
-            | ("cpu.cfs_period_us", "cpu.cfs_quota_us")
-            ) && matches!(
-                file::write(&directory.path.join(&first.file), &first.value),
-                Err(Errno::INVAL)
-            )
-        }
-        _ => false,
-    };
-    if turned {
-        settings.swap(0, 1);
+    if controller == Controller::Cpu
+        && let Some(shares) = shares(&resources.cpu)
+        && !SHARES.contains(&shares)
+    {
+        let (word, bound) = if shares < *SHARES.start() {
+            ("minimum", SHARES.start())
+        } else {
+            ("maximum", SHARES.end())
+        };
+        return Err(Error::Invalid {
+            what: "cpu.shares".into(),
+            value: shares.to_string(),
+            reason: format!("the {word} allowed cpu-shares is {bound}"),
+        });
     }
-    settings
-        .iter()
+    let settings = settings(resources, controller)
+        .into_iter()
         .filter(|setting| !is_legacy_default(directory, setting))
-        .try_for_each(|setting| {
-            let setting = with_weight_file(directory, setting);
-            set(directory, &setting, missing_hint(&setting.file))
-        })
+        .map(|setting| with_weight_file(directory, setting))
+        .collect();
+    set_all(directory, settings, journal, missing_hint)
 }
 
 /// Taking away a limit that cannot be set in the first place: nothing to do.
@@ -162,14 +168,15 @@ fn is_legacy_default(directory: &Directory, setting: &Setting) -> bool {
             "-1"
         }
         "memory.oom_control" | "cpu.idle" | "cpu.cfs_burst_us" => "0",
+        // Since Linux 5.7; the limit of pages in use is there in any case.
+        file if file.contains(".rsvd.") => setting.value.as_str(),
         _ => return false,
     };
     setting.value == off && !file::exists(&directory.path.join(&setting.file))
 }
 
 /// Weights are the block scheduler's own: BFQ today, CFQ (`blkio.weight`) before Linux 5.0.
-fn with_weight_file(directory: &Directory, setting: &Setting) -> Setting {
-    let mut setting = setting.clone();
+fn with_weight_file(directory: &Directory, mut setting: Setting) -> Setting {
     if setting.file.starts_with("blkio.bfq.weight")
         && !file::exists(&directory.path.join(&setting.file))
     {
@@ -208,7 +215,7 @@ mod tests {
     #[test]
     fn no_limit_is_written_as_v1_wants_it() {
         let mut resources = Resources {
-            pids: Some(0),
+            pids: Some(-1),
             ..Resources::default()
         };
         resources.cpu.quota_us = Some(0);

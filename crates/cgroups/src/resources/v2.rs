@@ -1,17 +1,42 @@
 //! The files of v2, and the runtime-spec's limits (which are v1's) in their terms.
 
-use super::{BlockIo, DeviceRate, Memory, Resources, Setting, convert, set};
+use super::journal::Journal;
+use super::{
+    BlockIo, DeviceRate, Memory, RdmaLimit, Resources, Setting, convert, pids_max, set_all,
+};
 use crate::cgroup::Directory;
 use crate::layout::Controller;
 use crate::{Error, file, parse};
+
+/// The limits of memory that a cgroup has now, in bytes; `None` for no limit, as a new cgroup has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InForce {
+    memory: Option<u64>,
+    swap: Option<u64>,
+}
+
+impl InForce {
+    fn read(directory: &Directory) -> Self {
+        let limit = |name| {
+            file::read(&directory.path.join(name))
+                .ok()
+                .and_then(|content| parse::limit(&content))
+        };
+        Self {
+            memory: limit("memory.max"),
+            swap: limit("memory.swap.max"),
+        }
+    }
+}
 
 /// What is written for the limits of a controller, in order.
 pub(super) fn settings(
     resources: &Resources,
     controller: Controller,
+    now: InForce,
 ) -> Result<Vec<Setting>, Error> {
     match controller {
-        Controller::Memory => memory(&resources.memory),
+        Controller::Memory => memory(&resources.memory, now),
         Controller::Cpu => cpu(resources),
         Controller::Cpuset => Ok([
             ("cpuset.cpus", &resources.cpu.cpus),
@@ -23,20 +48,28 @@ pub(super) fn settings(
         .collect()),
         Controller::Pids => Ok(resources
             .pids
-            .map(|most| Setting::new(controller, "pids.max", or_max(most, 1)))
+            .map(|most| Setting::new(controller, "pids.max", pids_max(most)))
             .into_iter()
             .collect()),
         Controller::Io => Ok(io(&resources.block_io)),
         Controller::Hugetlb => Ok(resources
             .hugepages
             .iter()
-            .map(|page| {
-                Setting::new(
-                    controller,
-                    format!("hugetlb.{}.max", page.page_size),
-                    page.limit_bytes,
-                )
+            .flat_map(|page| {
+                ["", "rsvd."].map(|kind| {
+                    Setting::new(
+                        controller,
+                        format!("hugetlb.{}.{kind}max", page.page_size),
+                        page.limit_bytes,
+                    )
+                })
             })
+            .collect()),
+        Controller::Rdma => Ok(resources
+            .rdma
+            .iter()
+            .filter_map(RdmaLimit::line)
+            .map(|line| Setting::new(controller, "rdma.max", line))
             .collect()),
         _ => Ok(Vec::new()),
     }
@@ -60,7 +93,7 @@ fn v1_only(what: &str, value: impl ToString, instead: &str) -> Error {
     }
 }
 
-fn memory(memory: &Memory) -> Result<Vec<Setting>, Error> {
+fn memory(memory: &Memory, now: InForce) -> Result<Vec<Setting>, Error> {
     let mut out = Vec::new();
     let mut push =
         |file: &str, value: String| out.push(Setting::new(Controller::Memory, file, value));
@@ -85,21 +118,8 @@ fn memory(memory: &Memory) -> Result<Vec<Setting>, Error> {
             "memory.high through the unified settings slows down instead of killing",
         ));
     }
-    // v1 counts memory and swap together, v2 swap alone. Swap first when it is made less than it may be now: harmless in any order,
-    // the two are independent.
-    match (memory.limit_with_swap_bytes, memory.limit_bytes) {
-        (None | Some(0), _) => {}
-        (Some(-1), _) => push("memory.swap.max", "max".into()),
-        (Some(both), Some(limit)) if limit >= 0 => {
-            push("memory.swap.max", both.saturating_sub(limit).to_string());
-        }
-        (Some(both), _) => {
-            return Err(Error::Invalid {
-                what: "memory and swap".into(),
-                value: both.to_string(),
-                reason: "on cgroup v2 the memory limit must be given with it".into(),
-            });
-        }
+    if let Some(swap) = swap(memory, now)? {
+        push("memory.swap.max", swap);
     }
     if let Some(limit) = memory.limit_bytes.filter(|limit| *limit != 0) {
         push("memory.max", or_max(limit, 0));
@@ -108,6 +128,58 @@ fn memory(memory: &Memory) -> Result<Vec<Setting>, Error> {
         push("memory.low", or_max(low, 0));
     }
     Ok(out)
+}
+
+/// `memory.swap.max` for the runtime-spec's memory and swap together, which is how v1 counts; v2 counts swap alone.
+///
+/// Given one without the other, what is in force stands for the other, as in v1. The two files do not depend on each other, so
+/// their order is of no meaning.
+fn swap(memory: &Memory, now: InForce) -> Result<Option<String>, Error> {
+    let invalid = |both: String, reason: &str| {
+        Err(Error::Invalid {
+            what: "memory and swap".into(),
+            value: both,
+            reason: reason.to_owned(),
+        })
+    };
+    let limit = memory.limit_bytes.filter(|limit| *limit != 0);
+    match (
+        memory.limit_with_swap_bytes.filter(|both| *both != 0),
+        limit,
+    ) {
+        (None, None) => Ok(None),
+        // Without a limit of memory there can be none of both together.
+        (Some(-1), _) | (None, Some(-1)) => Ok(Some("max".into())),
+        // Only memory: what was set for both together stays.
+        (None, Some(limit)) => match (now.memory, now.swap) {
+            (Some(memory), Some(swap)) if swap != 0 => {
+                let both = memory.saturating_add(swap);
+                match u64::try_from(limit)
+                    .ok()
+                    .and_then(|limit| both.checked_sub(limit))
+                {
+                    Some(swap) => Ok(Some(swap.to_string())),
+                    None => invalid(both.to_string(), "must not be less than the memory limit"),
+                }
+            }
+            _ => Ok(None),
+        },
+        (Some(both), Some(-1)) => Ok(Some(both.to_string())),
+        (Some(both), Some(limit)) => Ok(Some(both.saturating_sub(limit).to_string())),
+        (Some(both), None) => match now.memory {
+            Some(limit) => match u64::try_from(both)
+                .ok()
+                .and_then(|both| both.checked_sub(limit))
+            {
+                Some(swap) => Ok(Some(swap.to_string())),
+                None => invalid(both.to_string(), "must not be less than the memory limit"),
+            },
+            None => invalid(
+                both.to_string(),
+                "on cgroup v2 the memory limit must be given with it (unable to set swap limit without memory limit)",
+            ),
+        },
+    }
 }
 
 fn cpu(resources: &Resources) -> Result<Vec<Setting>, Error> {
@@ -128,7 +200,14 @@ fn cpu(resources: &Resources) -> Result<Vec<Setting>, Error> {
             "use a CPU quota, or cgroup v1",
         ));
     }
-    if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
+    if cpu.idle == Some(0) {
+        push("cpu.idle", "0".to_owned());
+    }
+    // A weight means nothing to a cgroup that runs only when nothing else does, and the kernel refuses it.
+    if let Some(shares) = cpu
+        .shares
+        .filter(|shares| *shares != 0 && cpu.idle != Some(1))
+    {
         push("cpu.weight", convert::shares_to_weight(shares).to_string());
     }
     // One file for both. Without a period the one that is set stays; without a quota it is read back in `apply`.
@@ -141,7 +220,7 @@ fn cpu(resources: &Resources) -> Result<Vec<Setting>, Error> {
     if let Some(burst) = cpu.burst_us {
         push("cpu.max.burst", burst.to_string());
     }
-    if let Some(idle) = cpu.idle {
+    if let Some(idle) = cpu.idle.filter(|idle| *idle != 0) {
         push("cpu.idle", idle.to_string());
     }
     Ok(out)
@@ -185,11 +264,20 @@ pub(super) fn apply(
     directory: &Directory,
     resources: &Resources,
     controller: Controller,
+    journal: &mut Journal,
 ) -> Result<(), Error> {
-    if controller == Controller::Memory && resources.memory.check_before_update {
-        check_usage(directory, resources.memory.limit_bytes)?;
+    let mut now = InForce::default();
+    if controller == Controller::Memory {
+        let memory = &resources.memory;
+        if memory.check_before_update {
+            check_usage(directory, memory)?;
+        }
+        if memory.limit_bytes.is_some() != memory.limit_with_swap_bytes.is_some() {
+            now = InForce::read(directory);
+        }
     }
-    for mut setting in settings(resources, controller)? {
+    let mut ready = Vec::new();
+    for mut setting in settings(resources, controller, now)? {
         let path = directory.path.join(&setting.file);
         match setting.file.as_str() {
             "memory.swap.max"
@@ -198,6 +286,8 @@ pub(super) fn apply(
                 // Without swap in the kernel there is none to forbid.
                 continue;
             }
+            // Since Linux 5.7; the limit of pages in use is there in any case.
+            name if name.contains(".rsvd.") && !file::exists(&path) => continue,
             "cpu.max" if setting.value.starts_with(KEEP_QUOTA) => {
                 let now = file::read_named(&path)?;
                 let quota = now.split_ascii_whitespace().next().unwrap_or("max");
@@ -209,9 +299,9 @@ pub(super) fn apply(
             }
             _ => {}
         }
-        set(directory, &setting, missing_hint(&setting.file))?;
+        ready.push(setting);
     }
-    Ok(())
+    set_all(directory, ready, journal, missing_hint)
 }
 
 /// A line for `io.bfq.weight` as one for `io.weight`.
@@ -223,19 +313,29 @@ fn io_weight(line: &str) -> String {
     )
 }
 
-fn check_usage(directory: &Directory, limit: Option<i64>) -> Result<(), Error> {
-    let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else {
+/// v1's kernel refuses a limit below what is in use; v2's takes memory back and kills.
+fn check_usage(directory: &Directory, memory: &Memory) -> Result<(), Error> {
+    // What cannot be read cannot be checked.
+    let Some(usage) = file::read(&directory.path.join("memory.current"))
+        .ok()
+        .and_then(|content| parse::limit(&content))
+    else {
         return Ok(());
     };
-    let usage = parse::limit(&file::read_named(&directory.path.join("memory.current"))?);
-    match usage {
-        Some(usage) if usage > limit => Err(Error::Invalid {
-            what: "memory limit".into(),
-            value: limit.to_string(),
-            reason: format!("{usage} bytes are in use now"),
-        }),
-        _ => Ok(()),
+    for (name, limit) in [
+        ("memory+swap", memory.limit_with_swap_bytes),
+        ("memory", memory.limit_bytes),
+    ] {
+        let limit = limit.and_then(|limit| u64::try_from(limit).ok());
+        if let Some(limit) = limit.filter(|limit| *limit != 0 && *limit <= usage) {
+            return Err(Error::Invalid {
+                what: format!("{name} limit"),
+                value: limit.to_string(),
+                reason: format!("rejecting {name} limit: {usage} bytes are in use now"),
+            });
+        }
     }
+    Ok(())
 }
 
 fn missing_hint(file: &str) -> &'static str {
@@ -260,7 +360,7 @@ mod tests {
     use super::*;
 
     fn values(resources: &Resources, controller: Controller) -> Vec<(String, String)> {
-        settings(resources, controller)
+        settings(resources, controller, InForce::default())
             .unwrap()
             .into_iter()
             .map(|setting| (setting.file, setting.value))
@@ -287,12 +387,62 @@ mod tests {
         );
     }
 
+    /// runc's table (`ConvertMemorySwapToCgroupV2Value`), and what is in force where one of the two is not given.
+    #[test]
+    fn memory_and_swap_together_become_swap_alone() {
+        let of = |limit: i64, both: i64, now: InForce| {
+            let memory = Memory {
+                limit_bytes: Some(limit).filter(|n| *n != 0),
+                limit_with_swap_bytes: Some(both).filter(|n| *n != 0),
+                ..Memory::default()
+            };
+            swap(&memory, now)
+        };
+        let new = InForce::default();
+        let max = Some("max".to_owned());
+        assert_eq!(of(-1, 0, new).unwrap(), max);
+        assert_eq!(of(0, 0, new).unwrap(), None);
+        assert_eq!(of(0, -1, new).unwrap(), max);
+        assert_eq!(of(100, -1, new).unwrap(), max);
+        assert_eq!(of(-1, 70, new).unwrap(), Some("70".into()));
+        assert_eq!(of(100, 100, new).unwrap(), Some("0".into()));
+        assert_eq!(of(100, 0, new).unwrap(), None);
+        assert!(of(0, 100, new).is_err());
+        let set = InForce {
+            memory: Some(100),
+            swap: Some(50),
+        };
+        assert_eq!(of(120, 0, set).unwrap(), Some("30".into()));
+        assert!(of(160, 0, set).is_err());
+        assert_eq!(of(0, 130, set).unwrap(), Some("30".into()));
+        assert!(of(0, 90, set).is_err());
+        // No swap stays no swap, whatever the memory.
+        let none = InForce {
+            memory: Some(100),
+            swap: Some(0),
+        };
+        assert_eq!(of(120, 0, none).unwrap(), None);
+    }
+
+    #[test]
+    fn an_idle_cgroup_has_no_weight() {
+        let mut resources = Resources::default();
+        resources.cpu.shares = Some(1024);
+        resources.cpu.idle = Some(1);
+        assert_eq!(values(&resources, Controller::Cpu), [pair("cpu.idle", "1")]);
+        resources.cpu.idle = Some(0);
+        assert_eq!(
+            values(&resources, Controller::Cpu),
+            [pair("cpu.idle", "0"), pair("cpu.weight", "100")]
+        );
+    }
+
     #[test]
     fn a_setting_that_only_v1_has_is_refused() {
         let mut resources = Resources::default();
         resources.memory.swappiness = Some(10);
         assert!(matches!(
-            settings(&resources, Controller::Memory),
+            settings(&resources, Controller::Memory, InForce::default()),
             Err(Error::NotSupported { .. })
         ));
     }

@@ -155,8 +155,7 @@ pub(crate) async fn leave(engine: &Arc<Engine>) {
 
 fn kill_cgroup(container: &Container) -> Result<()> {
     let failed = || EngineError::io::<cgroups::Error>("end", "the processes of the container");
-    let layout = cgroups::Layout::detect().map_err(failed())?;
-    match cgroups::Cgroup::open(&layout, container.cgroup_path()) {
+    match container.cgroup() {
         Ok(cgroup) => {
             cgroup.kill_all(KILL_PATIENCE).map_err(failed())?;
             cgroup.remove(KILL_PATIENCE).map_err(failed())

@@ -247,6 +247,14 @@ impl Container {
         &self.cgroup_path
     }
 
+    /// That control group, which is there as long as the container runs. Blocks.
+    ///
+    /// # Errors
+    /// `NotFound` of the crate `cgroups` when there is none.
+    pub(crate) fn cgroup(&self) -> Result<cgroups::Cgroup, cgroups::Error> {
+        cgroups::Cgroup::open(&cgroups::Layout::detect()?, &self.cgroup_path)
+    }
+
     /// What describes it in events: name, image and all labels.
     pub(crate) fn event_attributes(&self) -> BTreeMap<String, String> {
         let record = self.record();

@@ -335,11 +335,7 @@ async fn take_over(
     commit::thaw_leftover(container).await;
     let paused = {
         let container = Arc::clone(container);
-        let frozen = move || {
-            let layout = cgroups::Layout::detect().ok()?;
-            let cgroup = cgroups::Cgroup::open(&layout, container.cgroup_path()).ok()?;
-            cgroup.is_frozen().ok()
-        };
+        let frozen = move || container.cgroup().ok()?.is_frozen().ok();
         tokio::task::spawn_blocking(frozen)
             .await
             .ok()

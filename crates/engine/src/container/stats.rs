@@ -4,7 +4,7 @@ mod figures;
 
 use std::{sync::Arc, time::Duration};
 
-use cgroups::{Cgroup, Controller, Layout, StatsReader, stats::Detail};
+use cgroups::{Controller, StatsReader, stats::Detail};
 use futures_util::{Stream, stream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -120,9 +120,7 @@ fn measure(container: &Container, meter: Option<Meter>) -> Option<(Figures, Mete
 
 impl Meter {
     fn open(container: &Container, pid: i32) -> Option<Self> {
-        let opened =
-            Layout::detect().and_then(|layout| Cgroup::open(&layout, container.cgroup_path()));
-        let cgroup = match opened {
+        let cgroup = match container.cgroup() {
             Ok(cgroup) => cgroup,
             Err(error) => {
                 tracing::debug!(%error, container = container.id(), "open its cgroup");
@@ -162,6 +160,7 @@ mod tests {
     use std::{pin::pin, process::Command};
 
     use bollard_stubs::models::HostConfig;
+    use cgroups::{Cgroup, Layout};
     use futures_util::StreamExt as _;
 
     use super::*;

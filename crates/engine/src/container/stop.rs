@@ -245,8 +245,7 @@ pub(super) async fn set_frozen(container: &Arc<Container>, frozen: bool) -> Resu
     blocking::run(move || {
         let what = if frozen { "freeze" } else { "thaw" };
         let failed = || EngineError::io::<cgroups::Error>(what, container.id().to_owned());
-        let layout = cgroups::Layout::detect().map_err(failed())?;
-        let cgroup = cgroups::Cgroup::open(&layout, container.cgroup_path()).map_err(failed())?;
+        let cgroup = container.cgroup().map_err(failed())?;
         if frozen {
             cgroup.freeze().map_err(failed())
         } else {
@@ -373,14 +372,10 @@ pub(crate) async fn update(
     merge_update(&mut host, asked)?;
     let warnings = limits::check(&mut host)?;
     {
-        let (engine, container, record) = (
-            Arc::clone(engine),
-            Arc::clone(container),
-            Arc::clone(&record),
-        );
+        let (engine, container) = (Arc::clone(engine), Arc::clone(container));
         blocking::run(move || {
             if container.running().is_some() {
-                apply(&container, &record.host_config, &host)?;
+                apply(&container, &host)?;
             }
             container.change(&engine.containers.records, |record| {
                 record.host_config = host;
@@ -392,24 +387,19 @@ pub(crate) async fn update(
     Ok(warnings)
 }
 
-fn apply(container: &Container, before: &HostConfig, after: &HostConfig) -> Result<()> {
+fn apply(container: &Container, after: &HostConfig) -> Result<()> {
     let failed = |error: cgroups::Error| {
         EngineError::Invalid(format!(
             "Cannot update container {}: {error}",
             container.id()
         ))
     };
-    let layout = cgroups::Layout::detect().map_err(failed)?;
-    let cgroup = cgroups::Cgroup::open(&layout, container.cgroup_path()).map_err(failed)?;
-    cgroup
-        .apply(&limits::cgroup_resources(after)?)
-        .map_err(|error| {
-            // Nothing half-done: what was in force is put back.
-            if let Ok(previous) = limits::cgroup_resources(before) {
-                drop(cgroup.apply(&previous));
-            }
-            failed(error)
-        })
+    let limits = limits::cgroup_resources(after)?;
+    // All of it or nothing.
+    container
+        .cgroup()
+        .and_then(|cgroup| cgroup.update(&limits, None))
+        .map_err(failed)
 }
 
 fn merge_update(host: &mut HostConfig, asked: ContainerUpdateBody) -> Result<()> {

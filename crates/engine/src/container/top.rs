@@ -9,7 +9,6 @@ mod names;
 mod process;
 
 use bollard_stubs::models::ContainerTopResponse;
-use cgroups::{Cgroup, Layout};
 use jiff::tz::TimeZone;
 
 use self::{
@@ -35,8 +34,8 @@ impl Container {
     /// `Conflict` when it does not run, `Invalid` in the words of `ps` for arguments it does not take.
     pub(crate) fn top(&self, arguments: Option<&str>) -> Result<ContainerTopResponse> {
         self.require_running()?;
-        let pids = Layout::detect()
-            .and_then(|layout| Cgroup::open(&layout, self.cgroup_path()))
+        let pids = self
+            .cgroup()
             .and_then(|cgroup| cgroup.processes())
             .map_err(EngineError::io(
                 "list the processes of",
