@@ -15,7 +15,7 @@ use crate::process::init::InitPlan;
 use crate::process::spawn::{self, Spawned, rootfs_path};
 use crate::rootfs::mounts::CgroupView;
 use crate::spec::Spec;
-use crate::trace::Trace;
+use crate::trace::{Trace, objects};
 use crate::validate::validate;
 
 /// How long a cgroup may stay busy after its last process was killed.
@@ -80,8 +80,6 @@ pub struct Start<'a> {
     pub console_size: Option<ConsoleSize>,
     /// The fifo at which it waits for `start`.
     pub gate: Option<BorrowedFd<'a>>,
-    /// Record each step.
-    pub trace: bool,
     /// Called with the cgroup and the process's id while the process mounts: what must be known on disk before its program
     /// runs.
     pub known: &'a dyn Fn(&Cgroup, i32) -> Result<()>,
@@ -90,25 +88,30 @@ pub struct Start<'a> {
 /// Makes the cgroup and the first process. On an error everything is as before.
 ///
 /// # Errors
-/// That of the step, with its name.
-pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
+/// That of the step, with its name; the trace holds the steps until then.
+pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     let Start { id, bundle, .. } = start;
     let spec = &bundle.spec;
     let linux = spec
         .linux
         .as_ref()
         .ok_or_else(|| Error::invalid("linux is missing"))?;
-    let mut trace = Trace::new(start.trace);
     let resources = linux.resources.clone().unwrap_or_default();
-    let wanted = limits::limits(&resources)?;
-    let devices = limits::device_rules(&resources.devices)?;
-    let layout = Layout::detect()?;
+    let in_limits = |error: Error| error.in_step("limits");
+    let wanted = limits::limits(&resources).map_err(in_limits)?;
+    let devices = limits::device_rules(&resources.devices).map_err(in_limits)?;
+    let layout = trace.step(
+        "cgroup_layout",
+        || "which controller is in which hierarchy".into(),
+        || Ok(Layout::detect()?),
+    )?;
     let path = bundle.cgroup_path(id);
     let cgroup = trace.step(
         "cgroup_create",
         || path.clone(),
         || Ok(Cgroup::create(&layout, &path)?),
     )?;
+    trace.made(|| objects::cgroup(&cgroup));
     let views = views(&layout, &cgroup);
     let rootfs = rootfs_path(spec, &bundle.directory);
     let console_size = start.console_size.or_else(|| {
@@ -131,10 +134,22 @@ pub fn start(start: Start<'_>) -> Result<(Cgroup, Spawned)> {
         // The one that `create` makes outlives it.
         die_with_parent: start.gate.is_none(),
     };
-    let prepare = |pid: i32| {
-        cgroup.apply(&wanted)?;
-        cgroup.set_devices(&devices)?;
-        (start.known)(&cgroup, pid)
+    let prepare = |pid: i32, trace: &mut Trace| {
+        trace.step(
+            "limits",
+            || "written to the cgroup".into(),
+            || Ok(cgroup.apply(&wanted)?),
+        )?;
+        trace.step(
+            "device_rules",
+            || format!("{} rules", resources.devices.len()),
+            || Ok(cgroup.set_devices(&devices)?),
+        )?;
+        trace.step(
+            "state",
+            || "what is remembered of the container".into(),
+            || (start.known)(&cgroup, pid),
+        )
     };
     let run_hooks = |pid: i32| match &spec.hooks {
         None => Ok(()),

@@ -99,9 +99,23 @@ impl Error {
         self.kind
     }
 
+    /// The step of the start it happened in; empty outside a start.
+    pub fn step(&self) -> &str {
+        &self.step
+    }
+
     /// What would help; may be empty.
     pub fn hint(&self) -> &str {
         &self.hint
+    }
+
+    /// The sentence, with what would help behind it in parentheses.
+    pub fn to_string_with_hint(&self) -> String {
+        if self.hint.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{} ({})", self.message, self.hint)
+        }
     }
 
     /// The error as the shim's protocol tells it.
@@ -118,6 +132,7 @@ impl Error {
             step: self.step.clone(),
             message: self.message.clone(),
             hint: self.hint.clone(),
+            trace: Vec::new(),
         }
     }
 
@@ -146,9 +161,7 @@ impl From<cgroups::Error> for Error {
         } else {
             ErrorKind::Sys
         };
-        Self::new(kind, error.to_string())
-            .with_hint(error.hint().unwrap_or_default())
-            .in_step("cgroup")
+        Self::new(kind, error.to_string()).with_hint(error.hint().unwrap_or_default())
     }
 }
 

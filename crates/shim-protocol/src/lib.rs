@@ -33,6 +33,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod trace;
+
+pub use trace::{TRACE_VERSION, TraceActor, TraceDocument, TraceObject, TraceStep};
+
 /// The protocol's version; raised when an older peer would misunderstand.
 pub const VERSION: u32 = 1;
 /// Name of the [`ShimConfig`] file in the bundle directory.
@@ -298,6 +302,9 @@ pub struct Failure {
     /// What would help; may be empty.
     #[serde(default)]
     pub hint: String,
+    /// Of a start: its steps, when asked for, the refused one last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TraceStep>,
 }
 
 /// The kinds of [`Failure`].
@@ -316,23 +323,6 @@ pub enum FailureCode {
     NotRunning,
     /// Anything else.
     Failed,
-}
-
-/// One step of a container's start, recorded by the process that took it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceStep {
-    /// Short stable name: `clone3`, `cgroup`, `mount`, `pivot_root`, `seccomp`, `execve`, …
-    pub step: String,
-    /// Start, nanoseconds after the trace's first step began.
-    pub start_ns: u64,
-    /// Duration in nanoseconds.
-    pub duration_ns: u64,
-    /// The system calls that matter and the objects made, in words.
-    #[serde(default)]
-    pub detail: String,
-    /// The errno in words, when it did not work.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
 }
 
 #[cfg(test)]
@@ -398,6 +388,7 @@ mod tests {
                 step: "execve".into(),
                 message: "exec: \"nope\": executable file not found in $PATH".into(),
                 hint: String::new(),
+                trace: vec![],
             }),
             Message::Reply {
                 seq: 2,

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::process::finish::Stdio;
 use crate::process::spawn::Spawned;
 use crate::state::{State, Store};
+use crate::trace::Trace;
 
 /// What follows the making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,27 +62,23 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
     })?;
     let id = arguments.id()?;
     arguments.end()?;
-    let bundle = Bundle::read(&flags.bundle.clone().unwrap_or_else(|| PathBuf::from(".")))?;
-    let store = Store::create(&globals.root, &id, &bundle.cgroup_path(&id))?;
-    let foreground = (then == Then::Start && !flags.detach)
-        .then(Foreground::prepare)
-        .transpose()?;
-    let made = make(
-        globals,
-        &flags,
-        &id,
-        &bundle,
-        &store,
-        then,
-        foreground.as_ref(),
-    );
-    let process = match made {
-        Ok(process) => process,
-        Err(error) => {
-            drop(store.remove());
-            return Err(error);
-        }
-    };
+    let mut trace = Trace::new(globals.trace.is_some());
+    let made = make(globals, &flags, &id, then, &mut trace);
+    let recorded = globals.trace.as_deref().map_or(Ok(()), |path| {
+        let command = if then == Then::Leave { "create" } else { "run" };
+        trace.write(path, command, &id, made.as_ref().err())
+    });
+    let Made {
+        bundle,
+        store,
+        foreground,
+        process,
+    } = made?;
+    if let Err(error) = recorded {
+        drop(store.read().and_then(|state| state.end()));
+        drop(store.remove());
+        return Err(error);
+    }
     if then == Then::Leave {
         return Ok(0);
     }
@@ -110,14 +107,61 @@ fn check_terminal(flags: &Flags, terminal: bool, foreground: bool) -> Result<()>
     }
 }
 
-fn make(
-    globals: &Globals,
+/// A container whose program runs or waits.
+struct Made {
+    bundle: Bundle,
+    store: Store,
+    foreground: Option<Foreground>,
+    process: Spawned,
+}
+
+fn make(globals: &Globals, flags: &Flags, id: &str, then: Then, trace: &mut Trace) -> Result<Made> {
+    let directory = flags.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+    let bundle = trace.step(
+        "read_bundle",
+        || directory.display().to_string(),
+        || Bundle::read(&directory),
+    )?;
+    let store = trace.step(
+        "state_create",
+        || globals.root.join(id).display().to_string(),
+        || Store::create(&globals.root, id, &bundle.cgroup_path(id)),
+    )?;
+    let made = (|| {
+        let foreground = (then == Then::Start && !flags.detach)
+            .then(Foreground::prepare)
+            .transpose()?;
+        let process = make_process(
+            flags,
+            id,
+            (&bundle, &store),
+            then,
+            foreground.as_ref(),
+            trace,
+        )?;
+        Ok((foreground, process))
+    })();
+    match made {
+        Ok((foreground, process)) => Ok(Made {
+            bundle,
+            store,
+            foreground,
+            process,
+        }),
+        Err(error) => {
+            drop(store.remove());
+            Err(error)
+        }
+    }
+}
+
+fn make_process(
     flags: &Flags,
     id: &str,
-    bundle: &Bundle,
-    store: &Store,
+    (bundle, store): (&Bundle, &Store),
     then: Then,
     foreground: Option<&Foreground>,
+    trace: &mut Trace,
 ) -> Result<Spawned> {
     let console_size = foreground.and_then(Foreground::console_size);
     let terminal = bundle
@@ -140,19 +184,12 @@ fn make(
         },
         console_size,
         gate: gate.as_ref().map(std::os::fd::AsFd::as_fd),
-        trace: globals.trace.is_some(),
         known: &known,
     };
-    let (cgroup, process) = container::start(start)?;
+    let (cgroup, process) = container::start(start, trace)?;
     let finished = (|| {
         if let (Some(path), Some(master)) = (&flags.console_socket, &process.terminal) {
             send_terminal(path, master)?;
-        }
-        if let Some(path) = &globals.trace {
-            let json = serde_json::to_vec_pretty(&process.trace)
-                .map_err(|error| Error::invalid(error.to_string()))?;
-            std::fs::write(path, json)
-                .map_err(|error| Error::sys("write the trace", path.display(), error))?;
         }
         write_pid_file(flags.pid_file.as_deref(), process.pid)
     })();

@@ -18,6 +18,7 @@ use crate::process::join::JoinPlan;
 use crate::seccomp;
 use crate::spec::Process;
 use crate::state::{Status, Store, start_ticks};
+use crate::trace::Trace;
 use crate::validate::validate_process;
 
 #[derive(Debug, Default)]
@@ -108,7 +109,16 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             "cannot allocate tty if mini will detach without setting console socket",
         ));
     }
-    let mut spawned = join(plan)?;
+    let mut trace = Trace::new(globals.trace.is_some());
+    let joined = join(plan, &mut trace);
+    let recorded = globals.trace.as_deref().map_or(Ok(()), |path| {
+        trace.write(path, "exec", &id, joined.as_ref().err())
+    });
+    let mut spawned = joined?;
+    if let Err(error) = recorded {
+        crate::process::spawn::end(&spawned.pidfd);
+        return Err(error);
+    }
     if let (Some(path), Some(master)) = (&flags.console_socket, &spawned.terminal) {
         send_terminal(path, master)?;
         // It is the receiver's now.

@@ -14,12 +14,7 @@ pub(crate) fn say(text: &str) {
 
 /// Says why a command was not done: to standard error, and to `--log` as Docker and containerd read it.
 pub(crate) fn error(globals: &Globals, error: &Error) {
-    let hint = error.hint();
-    let line = if hint.is_empty() {
-        error.to_string()
-    } else {
-        format!("{error} ({hint})")
-    };
+    let line = error.to_string_with_hint();
     drop(writeln!(std::io::stderr().lock(), "{line}"));
     let Some(path) = &globals.log else { return };
     let Ok(mut log) = OpenOptions::new().append(true).create(true).open(path) else {

@@ -3,15 +3,17 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use shim_protocol::TraceObject;
 use sys::namespace::Namespaces;
 use sys::process::CloneOptions;
 
 use crate::error::{Error, Result};
 use crate::process::init::flag_of;
 use crate::process::join::{self, JoinPlan};
-use crate::process::spawn::{Spawned, clone_in_pid_namespace, end, follow_to_program};
+use crate::process::spawn::{Spawned, clone_in_pid_namespace, end, follow_to_program, hear_steps};
 use crate::process::sync::channel;
 use crate::spec::{Linux, NamespaceKind};
+use crate::trace::Trace;
 
 /// How long a process may take to its program.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,9 +33,12 @@ pub fn namespaces_to_join(linux: &Linux) -> Namespaces {
 ///
 /// # Errors
 /// The child's, or that of a step here; the child is dead and reaped then.
-pub fn join(plan: JoinPlan<'_>) -> Result<Spawned> {
-    let (ours, theirs) = channel()?;
-    let cgroup_fd = plan.cgroup.clone_fd()?;
+pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
+    let (ours, theirs) = channel().map_err(|error| error.in_step("clone3"))?;
+    let cgroup_fd = plan
+        .cgroup
+        .clone_fd()
+        .map_err(|error| Error::from(error).in_step("clone3"))?;
     let options = CloneOptions {
         namespaces: None,
         cgroup: cgroup_fd.as_ref().map(AsFd::as_fd),
@@ -43,24 +48,30 @@ pub fn join(plan: JoinPlan<'_>) -> Result<Spawned> {
         sys::namespace::enter(plan.init, Namespaces::PID)
             .map_err(|error| Error::sys("enter", "the container's pid namespace", error))
     };
-    let Some(child) = clone_in_pid_namespace(enter, options)? else {
+    let child = trace.step(
+        "clone3",
+        || "in the container's pid namespace".into(),
+        || clone_in_pid_namespace(enter, options),
+    )?;
+    let Some(child) = child else {
         drop(ours);
-        join::run(plan, &theirs);
+        join::run(plan, &theirs, trace);
     };
+    trace.made(|| [TraceObject::Process { pid: child.pid }]);
     drop(theirs);
     // The container may be frozen at this moment, and the child with it; whoever asks has more to do.
     ours.set_patience(PATIENCE)?;
-    match follow_to_program(&ours, &child) {
+    match follow_to_program(&ours, &child, trace) {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,
             pidfd: child.pidfd,
             terminal,
             started_at_unix_ns,
-            trace: Vec::new(),
             filter: None,
         }),
         Err(error) => {
             end(&child.pidfd);
+            hear_steps(&ours, trace);
             Err(error)
         }
     }

@@ -72,7 +72,7 @@ pub trait Gate {
     ///
     /// # Errors
     /// `Sys` when whoever should open the gate is gone.
-    fn wait(&self, channel: &Channel, trace: &Trace) -> Result<()>;
+    fn wait(&self, channel: &Channel, trace: &mut Trace) -> Result<()>;
 }
 
 /// What the last stages need.
@@ -122,10 +122,10 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         || format!("{} limits", process.rlimits.len()),
         || set_rlimits(&process.rlimits),
     )?;
-    own_stdio(process.user.uid, process.user.gid)?;
+    own_stdio(process.user.uid, process.user.gid).map_err(|error| error.in_step("user"))?;
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true)
-            .map_err(|errno| Error::sys("set no_new_privs", "", errno))?;
+            .map_err(|errno| Error::sys("set no_new_privs", "", errno).in_step("user"))?;
     } else if let Some(filter) = filter {
         trace.step("seccomp", || filter.describe(), || filter.load())?;
     }
@@ -153,7 +153,11 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
             .map(|string| executable::to_c_string(string))
             .collect::<Result<Vec<_>>>()
     };
-    let image = sys::process::Program::new(path, strings(&process.args)?, strings(&env)?);
+    let image = sys::process::Program::new(
+        path,
+        strings(&process.args).map_err(|error| error.in_step("execve"))?,
+        strings(&env).map_err(|error| error.in_step("execve"))?,
+    );
     let shown_path = image.path().to_string_lossy().into_owned();
 
     if let Some(gate) = finish.gate {
@@ -170,9 +174,8 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     {
         trace.step("seccomp", || filter.describe(), || Ok(()))?;
     }
-    let told = finish
-        .channel
-        .tell_parent(&FromChild::Executing(trace.steps().to_vec()), None);
+    finish.channel.tell_steps(trace);
+    let told = finish.channel.tell_parent(&FromChild::Executing, None);
     // Behind the gate of `create` nobody listens any more.
     if finish.gate.is_none_or(|gate| !gate.is_shut()) {
         told?;

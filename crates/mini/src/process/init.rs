@@ -24,7 +24,7 @@ use crate::rootfs::mounts::{CgroupView, MountContext};
 use crate::rootfs::resolve::{Leaf, RootFd};
 use crate::rootfs::{devices, masks, mounts, options, pivot};
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
-use crate::trace::Trace;
+use crate::trace::{Trace, objects};
 
 /// What the first process is made from.
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +52,27 @@ pub struct InitPlan<'a> {
 }
 
 /// Goes through all stages in the child. Does not return.
-pub(crate) fn run(plan: InitPlan<'_>, channel: &Channel, mut trace: Trace) -> ! {
+pub(crate) fn run(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> ! {
     // The parent keeps its own steps; these are ours.
-    trace.clear();
-    let error = match stages(plan, channel, &mut trace) {
+    trace.continue_in_child();
+    let error = match stages(plan, channel, trace) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    // When the parent is gone too there is nobody left to tell.
-    drop(channel.tell_parent(&FromChild::Failed(error), None));
+    give_up(error, channel, trace)
+}
+
+/// Tells why there will be no program, and ends.
+pub(crate) fn give_up(error: Error, channel: &Channel, trace: &mut Trace) -> ! {
+    channel.tell_steps(trace);
+    let text = error.to_string_with_hint();
+    if channel
+        .tell_parent(&FromChild::Failed(error), None)
+        .is_err()
+    {
+        // Behind the gate of `create` nobody listens any more: whoever reads the program's output sees it, as with runc.
+        rustix::io::write(rustix::stdio::stderr(), format!("{text}\n").as_bytes()).ok();
+    }
     sys::process::exit_now(1)
 }
 
@@ -73,20 +85,42 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     let process = spec
         .process()
         .ok_or_else(|| Error::invalid("process is missing"))?;
-    reset(plan.die_with_parent)?;
-    rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
-    join_session_keyring(plan.id)?;
-    connect_stdio(plan.stdio)?;
-    join_namespaces(linux)?;
-    set_names(spec)?;
-    write_self(
-        "oom_score_adj",
-        process.oom_score_adj.map(|value| value.to_string()),
+    trace.step(
+        "setup",
+        || "descriptors closed, signals reset, session, keyring, standard streams".into(),
+        || {
+            reset(plan.die_with_parent)?;
+            rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
+            join_session_keyring(plan.id)?;
+            connect_stdio(plan.stdio)
+        },
     )?;
-    set_apparmor(process)?;
-    write_sysctls(linux)?;
+    trace.step(
+        "namespaces",
+        || "those that are joined by path".into(),
+        || join_namespaces(linux),
+    )?;
+    trace.made(|| objects::namespaces(spec, false));
+    trace.step(
+        "names",
+        || format!("hostname {:?}", spec.hostname),
+        || {
+            set_names(spec)?;
+            write_self(
+                "oom_score_adj",
+                process.oom_score_adj.map(|value| value.to_string()),
+            )?;
+            set_apparmor(process)
+        },
+    )?;
+    trace.step(
+        "sysctls",
+        || format!("{} kernel parameters", linux.sysctl.len()),
+        || write_sysctls(linux),
+    )?;
 
-    let propagation = options::rootfs_propagation(&linux.rootfs_propagation)?;
+    let propagation = options::rootfs_propagation(&linux.rootfs_propagation)
+        .map_err(|error| error.in_step("detach_mounts"))?;
     trace.step(
         "detach_mounts",
         || {
@@ -97,7 +131,8 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         },
         || pivot::detach_from_host(plan.rootfs, propagation),
     )?;
-    let root = RootFd::open(plan.rootfs)?;
+    let root = RootFd::open(plan.rootfs).map_err(|error| error.in_step("detach_mounts"))?;
+    trace.made(|| objects::mount_of(root.fd(), "/"));
     let context = MountContext {
         root: &root,
         bundle: plan.bundle,
@@ -109,6 +144,7 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
             || format!("{} {} on {}", mount.kind, mount.source, mount.destination),
             || mounts::mount(context, mount),
         )?;
+        trace.made(|| objects::mount(&root, mount));
     }
     let has_own_dev = spec
         .mounts
@@ -120,9 +156,10 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
             || "mknod in /dev".into(),
             || devices::create(&root, &linux.devices, false),
         )?;
+        trace.made(|| objects::devices(&root, &linux.devices));
     }
     let console = if process.terminal {
-        Some(trace.step(
+        let console = trace.step(
             "terminal",
             || "openpty in /dev/pts".into(),
             || {
@@ -130,7 +167,13 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
                 terminal::mount_console(&root, &console)?;
                 Ok(console)
             },
-        )?)
+        )?;
+        trace.made(|| {
+            let mount = objects::mount_at(&root, "/dev/console");
+            let device = objects::device_of(&console.slave, "/dev/console");
+            mount.into_iter().chain(device)
+        });
+        Some(console)
     } else {
         None
     };
@@ -148,8 +191,17 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
             masks::mask(&root, &linux.masked_paths)
         },
     )?;
+    trace.made(|| {
+        objects::mounts_at(
+            &root,
+            linux.readonly_paths.iter().chain(&linux.masked_paths),
+        )
+    });
     // runc makes the working directory too when the image lacks it.
-    root.open_or_create(Path::new(&process.cwd), Leaf::Directory)?;
+    root.open_or_create(Path::new(&process.cwd), Leaf::Directory)
+        .map_err(|error| error.in_step("cwd"))?;
+    // The parent is busy, and the next steps are those that a limit can end without a word.
+    channel.tell_steps(trace);
 
     // The parent has set the limits meanwhile.
     let filter = trace.step(
@@ -166,32 +218,50 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         || Ok(plan.cgroup.enter_cloned()?),
     )?;
     if spec.hooks.as_ref().is_some_and(Hooks::wait_for_mounts) {
-        channel.tell_parent(&FromChild::Mounted, None)?;
-        channel.hear_parent()?;
+        trace.step(
+            "wait_for_hooks",
+            || "the parent runs prestart and createRuntime".into(),
+            || {
+                channel.tell_parent(&FromChild::Mounted, None)?;
+                channel.hear_parent()
+            },
+        )?;
     }
     let state = hooks::StateForHook::of_child(plan.id, plan.bundle, "creating", spec);
     if let Some(hooks) = &spec.hooks {
-        hooks::run_all(&hooks.create_container, &state)?;
+        trace.step(
+            "hooks",
+            || format!("{} createContainer", hooks.create_container.len()),
+            || hooks::run_all(&hooks.create_container, &state),
+        )?;
     }
     if spec.has_new(NamespaceKind::Cgroup) {
         // Now, not in clone3: the namespace's root is the cgroup that we are in at this moment.
-        sys::namespace::unshare(Namespaces::CGROUP)
-            .map_err(|error| Error::sys("unshare", "the cgroup namespace", error))?;
+        trace.step(
+            "cgroup_namespace",
+            || "its root is the container's cgroup".into(),
+            || {
+                sys::namespace::unshare(Namespaces::CGROUP)
+                    .map_err(|error| Error::sys("unshare", "the cgroup namespace", error))
+            },
+        )?;
     }
+    trace.made(|| objects::namespaces(spec, true));
     trace.step(
         "pivot_root",
         || plan.rootfs.display().to_string(),
         || pivot::pivot(root.fd()),
     )?;
+    let in_pivot = |error: Error| error.in_step("pivot_root");
     if propagation != sys::mount::propagation::SLAVE {
-        pivot::set_root_propagation(propagation)?;
+        pivot::set_root_propagation(propagation).map_err(in_pivot)?;
     }
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
-        pivot::make_root_readonly()?;
+        pivot::make_root_readonly().map_err(in_pivot)?;
     }
     drop(root);
     if let Some(console) = console {
-        hand_over_terminal(console, channel)?;
+        hand_over_terminal(console, channel).map_err(|error| error.in_step("terminal"))?;
     }
     let gate = FifoGate {
         fifo: plan.gate,
@@ -365,13 +435,21 @@ impl Gate for FifoGate<'_> {
         self.fifo.is_some()
     }
 
-    fn wait(&self, channel: &Channel, trace: &Trace) -> Result<()> {
+    fn wait(&self, channel: &Channel, trace: &mut Trace) -> Result<()> {
+        let in_gate = |error: Error| error.in_step("start");
         if let Some(fifo) = self.fifo {
-            channel.tell_parent(&FromChild::Created(trace.steps().to_vec()), None)?;
-            wait_for_byte(fifo)?;
+            channel.tell_steps(trace);
+            channel
+                .tell_parent(&FromChild::Created, None)
+                .map_err(in_gate)?;
+            wait_for_byte(fifo).map_err(in_gate)?;
         }
         match &self.spec.hooks {
-            Some(hooks) => hooks::run_all(&hooks.start_container, self.state),
+            Some(hooks) => trace.step(
+                "hooks",
+                || format!("{} startContainer", hooks.start_container.len()),
+                || hooks::run_all(&hooks.start_container, self.state),
+            ),
             None => Ok(()),
         }
     }

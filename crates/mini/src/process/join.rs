@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
-    hand_over_terminal, join_session_keyring, reset, set_apparmor, write_self,
+    give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor, write_self,
 };
-use crate::process::sync::{Channel, FromChild};
+use crate::process::sync::Channel;
 use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
 use crate::seccomp::Filter;
 use crate::spec::Process;
-use crate::trace::Trace;
+use crate::trace::{Trace, objects};
 
 /// What a joining process is made from.
 #[derive(Clone, Copy, Debug)]
@@ -45,36 +45,64 @@ pub struct JoinPlan<'a> {
 }
 
 /// Goes through all stages in the child. Does not return.
-pub(crate) fn run(plan: JoinPlan<'_>, channel: &Channel) -> ! {
-    let error = match stages(plan, channel) {
+pub(crate) fn run(plan: JoinPlan<'_>, channel: &Channel, trace: &mut Trace) -> ! {
+    trace.continue_in_child();
+    let error = match stages(plan, channel, trace) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    drop(channel.tell_parent(&FromChild::Failed(error), None));
-    sys::process::exit_now(1)
+    give_up(error, channel, trace)
 }
 
-fn stages(plan: JoinPlan<'_>, channel: &Channel) -> Result<Infallible> {
-    let mut trace = Trace::new(false);
-    reset(true)?;
-    rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
-    join_session_keyring(plan.id)?;
-    connect_stdio(plan.stdio)?;
-    // Through the host's /proc, before it is out of sight.
-    write_self(
-        "oom_score_adj",
-        plan.process.oom_score_adj.map(|value| value.to_string()),
+fn stages(plan: JoinPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<Infallible> {
+    trace.step(
+        "setup",
+        || "descriptors closed, signals reset, session, keyring, standard streams".into(),
+        || {
+            reset(true)?;
+            rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
+            join_session_keyring(plan.id)?;
+            connect_stdio(plan.stdio)?;
+            // Through the host's /proc, before it is out of sight.
+            write_self(
+                "oom_score_adj",
+                plan.process.oom_score_adj.map(|value| value.to_string()),
+            )?;
+            set_apparmor(plan.process)?;
+            plan.attributes.bind_first(plan.process)
+        },
     )?;
-    set_apparmor(plan.process)?;
-    plan.attributes.bind_first(plan.process)?;
     // In its cgroup before anything of the container can be reached.
-    plan.cgroup.enter_cloned()?;
-    sys::namespace::enter(plan.init, plan.namespaces)
-        .map_err(|error| Error::sys("enter", "the container's namespaces", error))?;
+    trace.step(
+        "enter_cgroup",
+        || plan.cgroup.path().to_owned(),
+        || Ok(plan.cgroup.enter_cloned()?),
+    )?;
+    trace.made(|| objects::cgroup(plan.cgroup));
+    let host_proc = trace
+        .is_on()
+        .then(|| objects::OwnNamespaces::open(plan.namespaces.with(Namespaces::PID)));
+    trace.step(
+        "namespaces",
+        || "those of the container's first process".into(),
+        || {
+            sys::namespace::enter(plan.init, plan.namespaces)
+                .map_err(|error| Error::sys("enter", "the container's namespaces", error))
+        },
+    )?;
+    if let Some(own) = host_proc {
+        trace.made(|| own.objects());
+    }
     if plan.process.terminal {
-        let root = RootFd::open(Path::new("/"))?;
-        let console = terminal::open(&root, plan.console_size)?;
-        hand_over_terminal(console, channel)?;
+        trace.step(
+            "terminal",
+            || "openpty in /dev/pts".into(),
+            || {
+                let root = RootFd::open(Path::new("/"))?;
+                let console = terminal::open(&root, plan.console_size)?;
+                hand_over_terminal(console, channel)
+            },
+        )?;
     }
     Err(become_program(
         Finish {
@@ -85,6 +113,6 @@ fn stages(plan: JoinPlan<'_>, channel: &Channel) -> Result<Infallible> {
             channel,
             gate: None,
         },
-        &mut trace,
+        trace,
     ))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use shim_protocol::TraceStep;
+use shim_protocol::TraceObject;
 use sys::namespace::Namespaces;
 use sys::process::{Child, CloneOptions, clone3};
 
@@ -28,8 +28,6 @@ pub struct Spawned {
     pub terminal: Option<OwnedFd>,
     /// When the program was executed (or the gate reached), nanoseconds since the Unix epoch.
     pub started_at_unix_ns: i64,
-    /// The steps of the start, when asked for.
-    pub trace: Vec<TraceStep>,
     /// The container's system call filter, for those who join it later.
     pub filter: Option<Filter>,
 }
@@ -43,12 +41,15 @@ pub struct Spawned {
 /// The child's, or that of a step here; the child is dead and reaped then.
 pub fn spawn(
     plan: InitPlan<'_>,
-    prepare: impl FnOnce(i32) -> Result<()>,
+    prepare: impl FnOnce(i32, &mut Trace) -> Result<()>,
     hooks: impl FnOnce(i32) -> Result<()>,
-    mut trace: Trace,
+    trace: &mut Trace,
 ) -> Result<Spawned> {
-    let (ours, theirs) = channel()?;
-    let cgroup_fd = plan.cgroup.clone_fd()?;
+    let (ours, theirs) = channel().map_err(|error| error.in_step("clone3"))?;
+    let cgroup_fd = plan
+        .cgroup
+        .clone_fd()
+        .map_err(|error| Error::from(error).in_step("clone3"))?;
     let options = CloneOptions {
         namespaces: Some(new_namespaces(plan.spec)),
         cgroup: cgroup_fd.as_ref().map(std::os::fd::AsFd::as_fd),
@@ -63,22 +64,18 @@ pub fn spawn(
         drop(ours);
         init::run(plan, &theirs, trace);
     };
+    trace.made(|| [TraceObject::Process { pid: child.pid }]);
     drop(theirs);
     drop(cgroup_fd);
     // While the child mounts.
-    let prepared = trace.step(
-        "limits",
-        || "cgroup limits, state".into(),
-        || prepare(child.pid),
-    );
-    let limited = prepared
-        .and_then(|()| compile_filter(plan.spec, &mut trace))
+    let limited = prepare(child.pid, trace)
+        .and_then(|()| compile_filter(plan.spec, trace))
         .map(FromParent::Limited);
     let outcome = match &limited {
         Ok(limited) => ours
             .tell_child(limited)
-            .or_else(|error| gone(&ours, error))
-            .and_then(|()| follow(&ours, &child, hooks, &mut trace)),
+            .or_else(|error| gone(&ours, error, trace))
+            .and_then(|()| follow(&ours, &child, hooks, trace)),
         Err(error) => Err(error.clone()),
     };
     match outcome {
@@ -87,7 +84,6 @@ pub fn spawn(
             pidfd: child.pidfd,
             terminal,
             started_at_unix_ns,
-            trace: trace.into_steps(),
             filter: match limited {
                 Ok(FromParent::Limited(filter)) => filter,
                 _ => None,
@@ -95,7 +91,20 @@ pub fn spawn(
         }),
         Err(error) => {
             end(&child.pidfd);
+            hear_steps(&ours, trace);
             Err(error)
+        }
+    }
+}
+
+/// Takes the steps that a child which is gone has told before, when a trace is recorded.
+pub(crate) fn hear_steps(channel: &Channel, trace: &mut Trace) {
+    let mut buffer = Vec::new();
+    while trace.is_on() {
+        match channel.hear_child(&mut buffer) {
+            Ok(Some((FromChild::Steps(steps), _))) => trace.extend(steps),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return,
         }
     }
 }
@@ -192,19 +201,18 @@ fn follow(
         match channel.hear_child(&mut buffer)? {
             Some((FromChild::Mounted, _)) => {
                 if let Some(hooks) = hooks.take() {
-                    hooks(child.pid)?;
+                    trace.step(
+                        "hooks",
+                        || "prestart, createRuntime".into(),
+                        || hooks(child.pid),
+                    )?;
                 }
                 channel.tell_child(&FromParent::Go)?;
             }
             Some((FromChild::Terminal, master)) => terminal = master,
-            Some((FromChild::Created(steps), _)) => {
-                trace.extend(steps);
-                return Ok((terminal, clock::unix_ns()));
-            }
-            Some((FromChild::Executing(steps), _)) => {
-                trace.extend(steps);
-                executing_at = Some(clock::unix_ns());
-            }
+            Some((FromChild::Steps(steps), _)) => trace.extend(steps),
+            Some((FromChild::Created, _)) => return Ok((terminal, clock::unix_ns())),
+            Some((FromChild::Executing, _)) => executing_at = Some(clock::unix_ns()),
             Some((FromChild::Failed(error), _)) => return Err(error),
             None => {
                 return match executing_at {
@@ -217,10 +225,14 @@ fn follow(
 }
 
 /// What the child could not be told, it may have had its own reason for.
-fn gone(channel: &Channel, error: Error) -> Result<()> {
-    match channel.hear_child(&mut Vec::new()) {
-        Ok(Some((FromChild::Failed(reason), _))) => Err(reason),
-        _ => Err(error),
+fn gone(channel: &Channel, error: Error, trace: &mut Trace) -> Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        match channel.hear_child(&mut buffer) {
+            Ok(Some((FromChild::Failed(reason), _))) => return Err(reason),
+            Ok(Some((FromChild::Steps(steps), _))) => trace.extend(steps),
+            _ => return Err(error),
+        }
     }
 }
 
@@ -251,8 +263,9 @@ fn died_early(child: &Child) -> Error {
 pub(crate) fn follow_to_program(
     channel: &Channel,
     child: &Child,
+    trace: &mut Trace,
 ) -> Result<(Option<OwnedFd>, i64)> {
-    follow(channel, child, |_| Ok(()), &mut Trace::new(false))
+    follow(channel, child, |_| Ok(()), trace)
 }
 
 /// Where the root file system is: `root.path`, relative to the bundle.

@@ -11,6 +11,7 @@ use shim_protocol::TraceStep;
 
 use crate::error::{Error, Result};
 use crate::seccomp::Filter;
+use crate::trace::Trace;
 
 /// A message of the child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,10 +21,12 @@ pub enum FromChild {
     Mounted,
     /// A terminal: its master comes with this message.
     Terminal,
+    /// Steps it has taken, when a trace is recorded; more than one such message may come.
+    Steps(Vec<TraceStep>),
     /// Everything is done but `execve`; the child waits for the gate of `start`.
-    Created(Vec<TraceStep>),
+    Created,
     /// The next thing is `execve`.
-    Executing(Vec<TraceStep>),
+    Executing,
     /// It cannot go on; it ends.
     Failed(Error),
 }
@@ -45,6 +48,8 @@ pub struct Channel {
 
 /// The longest message in bytes; a trace of some dozens of steps fits many times.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// So many steps, with paths of the longest kind, fit a message.
+const STEPS_PER_MESSAGE: usize = 8;
 
 /// Makes both ends.
 ///
@@ -85,9 +90,11 @@ impl Channel {
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<()> {
         let error = |errno| Error::sys("tell the parent", "", errno);
-        let mut bytes = serde_json::to_vec(message)
+        let bytes = serde_json::to_vec(message)
             .map_err(|error| Error::invalid(format!("encode a message: {error}")))?;
-        bytes.truncate(MAX_MESSAGE_BYTES);
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(error(Errno::MSGSIZE));
+        }
         match descriptor {
             Some(descriptor) => {
                 sys::socket::send_descriptor(self.socket.as_fd(), &bytes, descriptor)
@@ -96,6 +103,18 @@ impl Channel {
             None => rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
                 .map(drop)
                 .map_err(error),
+        }
+    }
+
+    /// Sends the steps that the child has taken since it last did, in messages that are not too long. Nothing when no trace is
+    /// recorded.
+    pub fn tell_steps(&self, trace: &mut Trace) {
+        let mut rest = trace.take_steps();
+        while !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(STEPS_PER_MESSAGE));
+            // A record that cannot be delivered is no reason not to start: the parent is gone, or a step is too long to tell.
+            drop(self.tell_parent(&FromChild::Steps(rest), None));
+            rest = later;
         }
     }
 

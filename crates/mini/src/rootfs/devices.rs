@@ -31,6 +31,11 @@ const LINKS: [(&str, &str); 6] = [
     ("/dev/ptmx", "pts/ptmx"),
 ];
 
+/// Where the devices are that every container has.
+pub fn default_paths<'p>() -> impl Iterator<Item = &'p str> {
+    DEFAULT.iter().map(|(path, ..)| *path)
+}
+
 /// Makes the devices that every container has, those of the spec, and the links.
 /// In a user namespace nodes cannot be made: there the host's are bound.
 ///

@@ -15,6 +15,7 @@ use crate::process::spawn::Spawned;
 use crate::seccomp::Filter;
 use crate::shim::streams::Streams;
 use crate::spec::Process;
+use crate::trace::Trace;
 use crate::validate::validate_process;
 
 /// What joining needs of the container.
@@ -35,6 +36,7 @@ pub(crate) fn start(
 ) -> Result<(Spawned, Streams)> {
     let process = Process::deserialize_from(&request.process)?;
     validate_process(&process)?;
+    let mut trace = Trace::new(false);
     let plan = |stdio| JoinPlan {
         id: container.id,
         cgroup,
@@ -47,7 +49,7 @@ pub(crate) fn start(
         console_size: request.console_size,
     };
     if process.terminal {
-        let mut spawned = join(plan(Stdio::Terminal))?;
+        let mut spawned = join(plan(Stdio::Terminal), &mut trace)?;
         let master = spawned
             .terminal
             .take()
@@ -56,7 +58,7 @@ pub(crate) fn start(
     }
     let (streams, ends) = Streams::pipes(request.streams.stdin)?;
     let stdio = Stdio::Descriptors([ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()]);
-    Ok((join(plan(stdio))?, streams))
+    Ok((join(plan(stdio), &mut trace)?, streams))
 }
 
 impl Process {

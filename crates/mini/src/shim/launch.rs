@@ -28,6 +28,7 @@ use crate::shim::log::Log;
 use crate::shim::server::{Ending, Parts, Server};
 use crate::shim::streams::Streams;
 use crate::state::{State, Store, start_ticks};
+use crate::trace::Trace;
 
 /// SIGCHLD, by its number on every architecture that we run on.
 const SIGCHLD: i32 = 17;
@@ -51,16 +52,21 @@ pub fn run(bundle: &Path) -> Result<()> {
         Mode::empty(),
     )
     .map_err(|errno| Error::sys("open the bundle", bundle.display(), errno));
+    let mut trace = Trace::new(false);
     let started = directory.and_then(|directory| {
         let config = read_config(bundle)?;
         let attached = inherited_streams(&config)?;
+        trace = Trace::new(config.trace);
         settle()?;
-        start(bundle, directory, config, attached)
+        start(bundle, directory, config, attached, &mut trace)
     });
     match started {
-        Ok(started) => serve(started, control),
+        Ok(started) => serve(started, trace, control),
         Err(error) => {
-            control.send(&Message::StartFailed(error.to_failure()));
+            control.send(&Message::StartFailed(shim_protocol::Failure {
+                trace: trace.into_steps(Some(&error)),
+                ..error.to_failure()
+            }));
             Ok(())
         }
     }
@@ -159,8 +165,13 @@ fn start(
     directory: OwnedFd,
     config: ShimConfig,
     attached: Vec<(OwnedFd, shim_protocol::AttachStreams)>,
+    trace: &mut Trace,
 ) -> Result<Started> {
-    let bundle = Bundle::read(path)?;
+    let bundle = trace.step(
+        "read_bundle",
+        || path.display().to_string(),
+        || Bundle::read(path),
+    )?;
     let log = config
         .log
         .clone()
@@ -212,10 +223,9 @@ fn start(
         stdio,
         console_size: config.console_size,
         gate: None,
-        trace: config.trace,
         known: &known,
     };
-    let started = container::start(start).and_then(|(cgroup, mut process)| {
+    let started = container::start(start, trace).and_then(|(cgroup, mut process)| {
         match make_reachable(&on_disk, &mut process, pipes.map(|(streams, _)| streams)) {
             Ok((streams, state)) => Ok((cgroup, process, streams, state)),
             Err(error) => {
@@ -283,7 +293,7 @@ fn make_reachable(
     Ok((streams, state))
 }
 
-fn serve(started: Started, mut control: Connection) -> Result<()> {
+fn serve(started: Started, trace: Trace, mut control: Connection) -> Result<()> {
     let Started {
         bundle,
         namespaces,
@@ -302,7 +312,7 @@ fn serve(started: Started, mut control: Connection) -> Result<()> {
     control.send(&Message::Started {
         pid: process.pid,
         started_at_unix_ns: process.started_at_unix_ns,
-        trace: std::mem::take(&mut process.trace),
+        trace: trace.into_steps(None),
     });
     let mut connections = vec![control];
     let attributes = Attributes::of(&bundle.spec);

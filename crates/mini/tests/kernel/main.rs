@@ -26,3 +26,4 @@ mod shim_exec;
 mod shim_life;
 mod shim_log;
 mod terminal;
+mod trace;

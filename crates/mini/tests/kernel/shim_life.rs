@@ -98,14 +98,14 @@ fn kernel_a_start_that_fails_is_told_and_leaves_nothing() {
         (
             |c| c["process"]["args"] = json!([]),
             FailureCode::Invalid,
-            "",
+            "read_bundle",
             "process.args is empty",
         ),
         (
             |c| c["process"]["scheduler"] = json!({"policy": "SCHED_FIFO"}),
-            FailureCode::Unsupported,
-            "",
-            "process.scheduler",
+            FailureCode::Failed,
+            "attributes",
+            "SCHED_FIFO",
         ),
         (
             |c| c["mounts"][0]["type"] = json!("nosuchfs"),
