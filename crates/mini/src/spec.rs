@@ -361,13 +361,12 @@ pub struct Seccomp {
     pub default_errno_ret: Option<u32>,
     #[serde(deserialize_with = "null_is_default")]
     pub architectures: Vec<String>,
-    #[serde(
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_default"
-    )]
-    pub flags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub listener_path: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub listener_metadata: String,
     #[serde(deserialize_with = "null_is_default")]
     pub syscalls: Vec<SyscallRule>,
 }
@@ -399,6 +398,13 @@ pub struct SyscallArgument {
     #[serde(skip_serializing_if = "is_zero")]
     pub value_two: u64,
     pub op: String,
+}
+
+impl Seccomp {
+    /// Whether it says nothing at all.
+    pub fn is_blank(&self) -> bool {
+        self.default_action.is_empty() && self.syscalls.is_empty()
+    }
 }
 
 impl Hooks {

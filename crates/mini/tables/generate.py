@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/seccomp/tables/*.rs: system call numbers by name, from the kernel's headers on this machine.
 
-usage: crates/mini/tables/generate.py    (needs gcc and linux-libc-dev; run on x86-64)
+usage: crates/mini/tables/generate.py    (needs gcc, linux-libc-dev and linux-libc-dev-armhf-cross; run on x86-64)
 
 Calls newer than the headers are added from the list below: since Linux 5.1 their numbers are the same everywhere.
 """
@@ -18,11 +18,15 @@ NEWER = {
 X86_64_ONLY = {"uretprobe": 335, "uprobe": 336}
 GENERIC = ["__BITS_PER_LONG=64", "__ARCH_WANT_NEW_STAT", "__ARCH_WANT_RENAMEAT", "__ARCH_WANT_SET_GET_RLIMIT",
            "__ARCH_WANT_SYS_CLONE3", "__ARCH_WANT_MEMFD_SECRET"]
+# Calls that 32-bit ARM's kernel has beyond the table, from arch/arm/include/uapi/asm/unistd.h.
+ARM_PRIVATE = {"breakpoint": 0xf0001, "cacheflush": 0xf0002, "usr26": 0xf0003, "usr32": 0xf0004, "set_tls": 0xf0005}
+ARM_HEADERS = "/usr/arm-linux-gnueabihf/include"
 
 
-def numbers(header, defines=()):
+def numbers(header, defines=(), headers=None):
     macros = subprocess.run(
-        ["gcc", "-E", "-dM", *[f"-D{define}" for define in defines], "-include", header, "-x", "c", "/dev/null"],
+        ["gcc", "-E", "-dM", *[f"-D{define}" for define in defines], *(["-isystem", headers] if headers else []),
+         "-include", header, "-x", "c", "/dev/null"],
         check=True, capture_output=True, text=True).stdout
     values = dict(re.findall(r"#define (\w+) (.+)", macros))
 
@@ -34,7 +38,7 @@ def numbers(header, defines=()):
             total += int(part, 0) if re.fullmatch(r"\d+|0x[0-9a-fA-F]+", part) else resolve(values[part])
         return total
 
-    skip = {"syscalls", "arch_specific_syscall"}
+    skip = {"syscalls", "arch_specific_syscall", "OABI_SYSCALL_BASE", "SYSCALL_BASE", "SYSCALL_MASK"}
     return {name[5:]: resolve(text) for name, text in values.items()
             if name.startswith("__NR_") and name[5:] not in skip}
 
@@ -52,4 +56,5 @@ write("x86_64", "x86-64", numbers("asm/unistd_64.h") | NEWER | X86_64_ONLY)
 write("x86", "32-bit x86", numbers("asm/unistd_32.h") | NEWER)
 write("x32", "x32, without its bit 30",
       {name: number & ~x32_bit for name, number in numbers("asm/unistd_x32.h", ["__X32_SYSCALL_BIT=0x40000000"]).items()} | NEWER)
+write("arm", "32-bit ARM (EABI)", numbers("asm/unistd.h", ["__ARM_EABI__"], ARM_HEADERS) | NEWER | ARM_PRIVATE)
 write("aarch64", "64-bit ARM", numbers("asm-generic/unistd.h", GENERIC) | NEWER)

@@ -213,12 +213,8 @@ fn make_gate(store: &Store) -> Result<std::os::fd::OwnedFd> {
     )
     .map_err(|errno| Error::sys("mkfifo", path.display(), errno))?;
     // For both, so that it never ends for want of a writer.
-    rustix::fs::open(
-        &path,
-        OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| Error::sys("open", path.display(), errno))
+    rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::sys("open", path.display(), errno))
 }
 
 /// Sends a terminal's master to whoever will serve it.

@@ -15,7 +15,7 @@ use crate::process::attributes::Attributes;
 use crate::process::exec::{join, namespaces_to_join};
 use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
-use crate::seccomp;
+use crate::seccomp::Filter;
 use crate::spec::Process;
 use crate::state::{Status, Store, start_ticks};
 use crate::trace::Trace;
@@ -87,7 +87,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         return Err(wrong("stopped"));
     }
     let cgroup = state.cgroup()?;
-    let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
+    let filter = Filter::of_container(&bundle.spec, &id, &bundle.directory)?;
     let foreground = (!flags.detach).then(Foreground::prepare).transpose()?;
     let plan = JoinPlan {
         id: &id,
@@ -96,6 +96,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         cgroup: &cgroup,
         seccomp: filter.as_ref(),
         init: init.as_fd(),
+        init_pid: state.pid,
         namespaces: namespaces_to_join(linux),
         stdio: if process.terminal {
             Stdio::Terminal

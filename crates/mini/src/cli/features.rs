@@ -76,13 +76,14 @@ const MOUNT_OPTIONS: [&str; 51] = [
     "unbindable",
 ];
 
-const SECCOMP_ACTIONS: [&str; 8] = [
+const SECCOMP_ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
@@ -97,16 +98,35 @@ const SECCOMP_OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
-const SECCOMP_FLAGS: [&str; 3] = [
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+const SECCOMP_FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
+
+/// Those that this kernel takes.
+fn supported_seccomp_flags() -> Vec<&'static str> {
+    let known = |flag: &&str| {
+        use sys::seccomp::{
+            FLAG_LOG, FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV, knows_flags,
+        };
+        match *flag {
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => knows_flags(FLAG_SPEC_ALLOW),
+            "SECCOMP_FILTER_FLAG_LOG" => knows_flags(FLAG_LOG),
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => {
+                knows_flags(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV)
+            }
+            _ => true,
+        }
+    };
+    SECCOMP_FLAGS.into_iter().filter(known).collect()
+}
 
 #[cfg(target_arch = "x86_64")]
 const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"];
 #[cfg(not(target_arch = "x86_64"))]
-const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_AARCH64"];
+const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
 
 pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
     arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
@@ -127,7 +147,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
                 "operators": SECCOMP_OPERATORS,
                 "archs": SECCOMP_ARCHITECTURES,
                 "knownFlags": SECCOMP_FLAGS,
-                "supportedFlags": SECCOMP_FLAGS,
+                "supportedFlags": supported_seccomp_flags(),
             },
             "apparmor": {"enabled": true},
             "selinux": off,
@@ -164,13 +184,20 @@ mod tests {
     #[test]
     fn every_listed_word_about_filters_is_understood() {
         for action in SECCOMP_ACTIONS {
+            // The supervisor cannot be asked about everything.
+            let default = if action == "SCMP_ACT_NOTIFY" {
+                "SCMP_ACT_ALLOW"
+            } else {
+                action
+            };
             let json = json!({
-                "defaultAction": action,
+                "defaultAction": default,
                 "architectures": SECCOMP_ARCHITECTURES,
                 "flags": SECCOMP_FLAGS,
+                "listenerPath": "/run/agent.sock",
                 "syscalls": SECCOMP_OPERATORS.map(|op| json!({
-                    "names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 1, "valueTwo": 1, "op": op}],
-                })),
+                    "names": ["read"], "action": action, "args": [{"index": 0, "value": 1, "valueTwo": 1, "op": op}],
+                })).into_iter().chain([json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})]).collect::<Vec<_>>(),
             });
             let filter: Seccomp = serde_json::from_value(json).unwrap();
             compile(&filter).unwrap();

@@ -10,7 +10,9 @@ use sys::process::CloneOptions;
 use crate::error::{Error, Result};
 use crate::process::init::flag_of;
 use crate::process::join::{self, JoinPlan};
-use crate::process::spawn::{Spawned, clone_in_pid_namespace, end, follow_to_program, hear_steps};
+use crate::process::spawn::{
+    Spawned, clone_in_pid_namespace, end, follow_to_program, hear_steps, notify_supervisor,
+};
 use crate::process::sync::channel;
 use crate::spec::{Linux, NamespaceKind};
 use crate::trace::Trace;
@@ -61,7 +63,11 @@ pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
     drop(theirs);
     // The container may be frozen at this moment, and the child with it; whoever asks has more to do.
     ours.set_patience(PATIENCE)?;
-    match follow_to_program(&ours, &child, trace) {
+    let listen = |listener| match plan.seccomp {
+        Some(filter) => notify_supervisor(filter, &listener, child.pid, plan.init_pid),
+        None => Ok(()),
+    };
+    match follow_to_program(&ours, &child, listen, trace) {
         Ok((terminal, started_at_unix_ns)) => Ok(Spawned {
             pid: child.pid,
             pidfd: child.pidfd,

@@ -65,14 +65,20 @@ fn own_stdio(uid: u32, gid: u32) -> Result<()> {
 
 /// A gate that the process waits at before it executes its program.
 pub trait Gate {
-    /// Whether there is something to wait for; the parent has gone its way then.
-    fn is_shut(&self) -> bool;
-
     /// Tells the parent that all is prepared, and waits.
     ///
     /// # Errors
     /// `Sys` when whoever should open the gate is gone.
     fn wait(&self, channel: &Channel, trace: &mut Trace) -> Result<()>;
+
+    /// Whether hooks are to run behind it.
+    fn has_hooks(&self) -> bool;
+
+    /// Runs these hooks.
+    ///
+    /// # Errors
+    /// That of the first that does not end well.
+    fn run_hooks(&self, trace: &mut Trace) -> Result<()>;
 }
 
 /// What the last stages need.
@@ -97,7 +103,9 @@ pub struct Finish<'a> {
 ///
 /// Order, and why:
 /// 1. attributes, limits and bounding set while we are root; 2. without `no_new_privs` the filter must be loaded while we have
-///    `CAP_SYS_ADMIN`, with it as late as can be, so that the filter need not permit our own calls; 3. the working
+///    `CAP_SYS_ADMIN`, with it as late as can be, so that the filter need not permit our own calls: last of all, but before
+///    hooks of `startContainer`, which are under it, and before the gate when it has a listener, for which a parent must
+///    be there; 3. the working
 ///    directory is entered as the user, and must lie inside the root (CVE-2024-21626); 4. the program is looked up as
 ///    the user; 5. every descriptor above 2 is marked close-on-exec before and after; 6. `execve`.
 pub fn become_program(finish: Finish<'_>, trace: &mut Trace) -> Error {
@@ -123,11 +131,22 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         || set_rlimits(&process.rlimits),
     )?;
     own_stdio(process.user.uid, process.user.gid).map_err(|error| error.in_step("user"))?;
+    // What was opened since the start is close-on-exec already; this is the net below, once more where it is the last thing.
+    set_all_cloexec()?;
+    let mut pending = filter;
+    let mut load = |trace: &mut Trace| match pending.take() {
+        Some(filter) => trace.step(
+            "seccomp",
+            || filter.describe(),
+            || load_filter(filter, finish.channel),
+        ),
+        None => Ok(()),
+    };
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true)
             .map_err(|errno| Error::sys("set no_new_privs", "", errno).in_step("user"))?;
-    } else if let Some(filter) = filter {
-        trace.step("seccomp", || filter.describe(), || filter.load())?;
+    } else {
+        load(trace)?;
     }
     trace.step(
         "user",
@@ -160,34 +179,46 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     );
     let shown_path = image.path().to_string_lossy().into_owned();
 
+    if filter.is_some_and(Filter::has_listener) {
+        load(trace)?;
+    }
     if let Some(gate) = finish.gate {
         gate.wait(finish.channel, trace)?;
+        if gate.has_hooks() {
+            load(trace)?;
+            gate.run_hooks(trace)?;
+        }
     }
-    // What was opened since the start is close-on-exec already; this is the net below.
-    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))?;
+    if pending.is_some() {
+        set_all_cloexec()?;
+    }
     // A child of the shim dies with it until here; the program lives on.
     rustix::process::set_parent_process_death_signal(None)
         .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))?;
     trace.step("execve", || shown_path.clone(), || Ok(()))?;
-    if process.no_new_privileges
-        && let Some(filter) = filter
-    {
+    if let Some(filter) = pending {
         trace.step("seccomp", || filter.describe(), || Ok(()))?;
     }
     finish.channel.tell_steps(trace);
-    let told = finish.channel.tell_parent(&FromChild::Executing, None);
-    // Behind the gate of `create` nobody listens any more.
-    if finish.gate.is_none_or(|gate| !gate.is_shut()) {
-        told?;
-    }
-    if process.no_new_privileges
-        && let Some(filter) = filter
-    {
-        filter.load().map_err(|error| error.in_step("seccomp"))?;
+    finish.channel.tell_parent(&FromChild::Executing, None)?;
+    if let Some(filter) = pending {
+        load_filter(filter, finish.channel).map_err(|error| error.in_step("seccomp"))?;
     }
     let error = image.execute();
     let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
     Err(executable::refused_by_kernel(&shown_path, errno).in_step("execve"))
+}
+
+fn set_all_cloexec() -> Result<()> {
+    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))
+}
+
+/// Puts this process under its filter; the listener goes to the parent, who gives it to the supervisor.
+fn load_filter(filter: &Filter, channel: &Channel) -> Result<()> {
+    match filter.load()? {
+        Some(listener) => channel.offer_listener(listener.as_fd()),
+        None => Ok(()),
+    }
 }
 
 fn set_rlimits(limits: &[spec::Rlimit]) -> Result<()> {

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use cgroups::Cgroup;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -431,10 +430,6 @@ struct FifoGate<'a> {
 }
 
 impl Gate for FifoGate<'_> {
-    fn is_shut(&self) -> bool {
-        self.fifo.is_some()
-    }
-
     fn wait(&self, channel: &Channel, trace: &mut Trace) -> Result<()> {
         let in_gate = |error: Error| error.in_step("start");
         if let Some(fifo) = self.fifo {
@@ -443,7 +438,18 @@ impl Gate for FifoGate<'_> {
                 .tell_parent(&FromChild::Created, None)
                 .map_err(in_gate)?;
             wait_for_byte(fifo).map_err(in_gate)?;
+            // `create` has gone its way.
+            channel.parent_is_gone();
         }
+        Ok(())
+    }
+
+    fn has_hooks(&self) -> bool {
+        let hooks = self.spec.hooks.as_ref();
+        hooks.is_some_and(|hooks| !hooks.start_container.is_empty())
+    }
+
+    fn run_hooks(&self, trace: &mut Trace) -> Result<()> {
         match &self.spec.hooks {
             Some(hooks) => trace.step(
                 "hooks",
@@ -455,18 +461,14 @@ impl Gate for FifoGate<'_> {
     }
 }
 
-/// Waits until `start` has written to the fifo. It was opened before the root was changed, so no path is needed.
+/// Waits until `start` has written to the fifo. It was opened before the root was changed, so no path is needed; by nothing
+/// but `read`, since the container's filter may hold already.
 fn wait_for_byte(fifo: BorrowedFd<'_>) -> Result<()> {
     let mut byte = [0u8; 1];
     loop {
-        let mut ready = [PollFd::new(&fifo, PollFlags::IN)];
-        match poll(&mut ready, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::sys("wait for", "start", errno)),
-        }
         match rustix::io::read(fifo, &mut byte) {
             Ok(1) => return Ok(()),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::sys("wait for", "start", errno)),
         }
     }

@@ -36,6 +36,8 @@ pub struct JoinPlan<'a> {
     pub cgroup: &'a Cgroup,
     /// The container's first process.
     pub init: BorrowedFd<'a>,
+    /// Its id as we see it.
+    pub init_pid: i32,
     /// The namespaces to join; that of processes has been joined by the parent.
     pub namespaces: Namespaces,
     /// Its standard streams.

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::process::init::{self, InitPlan, enter_by_path, flag_of};
 use crate::process::sync::{Channel, FromChild, FromParent, channel};
-use crate::seccomp::{self, Filter};
+use crate::seccomp::Filter;
 use crate::spec::{NamespaceKind, Spec};
 use crate::trace::Trace;
 
@@ -69,13 +69,21 @@ pub fn spawn(
     drop(cgroup_fd);
     // While the child mounts.
     let limited = prepare(child.pid, trace)
-        .and_then(|()| compile_filter(plan.spec, trace))
+        .and_then(|()| compile_filter(&plan, trace))
         .map(FromParent::Limited);
     let outcome = match &limited {
         Ok(limited) => ours
             .tell_child(limited)
             .or_else(|error| gone(&ours, error, trace))
-            .and_then(|()| follow(&ours, &child, hooks, trace)),
+            .and_then(|()| {
+                let listen = |listener: OwnedFd| match limited {
+                    FromParent::Limited(Some(filter)) => {
+                        notify_supervisor(filter, &listener, child.pid, child.pid)
+                    }
+                    _ => Ok(()),
+                };
+                follow(&ours, &child, hooks, listen, trace)
+            }),
         Err(error) => Err(error.clone()),
     };
     match outcome {
@@ -109,16 +117,32 @@ pub(crate) fn hear_steps(channel: &Channel, trace: &mut Trace) {
     }
 }
 
-fn compile_filter(spec: &Spec, trace: &mut Trace) -> Result<Option<Filter>> {
-    let Some(rules) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
+fn compile_filter(plan: &InitPlan<'_>, trace: &mut Trace) -> Result<Option<Filter>> {
+    let linux = plan.spec.linux.as_ref();
+    let Some(rules) = linux.and_then(|linux| linux.seccomp.as_ref()) else {
         return Ok(None);
     };
-    let filter = trace.step(
+    trace.step(
         "seccomp_compile",
         || format!("{} rules", rules.syscalls.len()),
-        || seccomp::compile(rules),
-    )?;
-    Ok(Some(filter))
+        || Filter::of_container(plan.spec, plan.id, plan.bundle),
+    )
+}
+
+/// Gives a filter's listener to the supervisor that the profile names.
+pub(crate) fn notify_supervisor(
+    filter: &Filter,
+    listener: &OwnedFd,
+    pid: i32,
+    container_pid: i32,
+) -> Result<()> {
+    use std::os::fd::AsFd;
+    match filter.supervisor() {
+        Some(supervisor) => supervisor
+            .send(listener.as_fd(), pid, container_pid)
+            .map_err(|error| error.in_step("seccomp_listener")),
+        None => Ok(()),
+    }
 }
 
 /// Kills and reaps a child that is of no use any more.
@@ -191,6 +215,7 @@ fn follow(
     channel: &Channel,
     child: &Child,
     hooks: impl FnOnce(i32) -> Result<()>,
+    listen: impl Fn(OwnedFd) -> Result<()>,
     trace: &mut Trace,
 ) -> Result<(Option<OwnedFd>, i64)> {
     let mut hooks = Some(hooks);
@@ -213,6 +238,12 @@ fn follow(
             Some((FromChild::Steps(steps), _)) => trace.extend(steps),
             Some((FromChild::Created, _)) => return Ok((terminal, clock::unix_ns())),
             Some((FromChild::Executing, _)) => executing_at = Some(clock::unix_ns()),
+            Some((FromChild::Listener(number), _)) => {
+                let listener = take_descriptor(child, number)?;
+                // First the supervisor, then the child: a program that nobody answers for does not run at all.
+                listen(listener)?;
+                channel.tell_child(&FromParent::Go)?;
+            }
             Some((FromChild::Failed(error), _)) => return Err(error),
             None => {
                 return match executing_at {
@@ -222,6 +253,16 @@ fn follow(
             }
         }
     }
+}
+
+/// A copy of a descriptor of the child. It could not send it itself: `sendmsg` may be among what its filter asks about.
+fn take_descriptor(child: &Child, number: i32) -> Result<OwnedFd> {
+    rustix::process::pidfd_getfd(
+        &child.pidfd,
+        number,
+        rustix::process::PidfdGetfdFlags::empty(),
+    )
+    .map_err(|errno| Error::sys("pidfd_getfd", "the seccomp listener", errno))
 }
 
 /// What the child could not be told, it may have had its own reason for.
@@ -263,9 +304,10 @@ fn died_early(child: &Child) -> Error {
 pub(crate) fn follow_to_program(
     channel: &Channel,
     child: &Child,
+    listen: impl Fn(OwnedFd) -> Result<()>,
     trace: &mut Trace,
 ) -> Result<(Option<OwnedFd>, i64)> {
-    follow(channel, child, |_| Ok(()), trace)
+    follow(channel, child, |_| Ok(()), listen, trace)
 }
 
 /// Where the root file system is: `root.path`, relative to the bundle.

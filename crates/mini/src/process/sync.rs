@@ -1,11 +1,13 @@
 //! What the parent and the child tell each other between `clone3` and `execve`: a pair of packet sockets, both
 //! close-on-exec, so that the program's start shows as the end of the child's messages.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::cell::Cell;
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use serde::{Deserialize, Serialize};
 use shim_protocol::TraceStep;
 
@@ -23,6 +25,8 @@ pub enum FromChild {
     Terminal,
     /// Steps it has taken, when a trace is recorded; more than one such message may come.
     Steps(Vec<TraceStep>),
+    /// Its system call filter has a listener, by this number among its descriptors; it waits for [`FromParent::Go`].
+    Listener(i32),
     /// Everything is done but `execve`; the child waits for the gate of `start`.
     Created,
     /// The next thing is `execve`.
@@ -36,7 +40,7 @@ pub enum FromChild {
 pub enum FromParent {
     /// The cgroup has its limits: the child may enter it. With its system call filter, compiled while the child mounts.
     Limited(Option<Filter>),
-    /// Hooks have run.
+    /// Hooks have run, or the listener is taken.
     Go,
 }
 
@@ -44,6 +48,8 @@ pub enum FromParent {
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
+    /// Whether the other end is still there to hear.
+    heard: Cell<bool>,
 }
 
 /// The longest message in bytes; a trace of some dozens of steps fits many times.
@@ -63,7 +69,11 @@ pub fn channel() -> Result<(Channel, Channel)> {
         None,
     )
     .map_err(|errno| Error::sys("socketpair", "", errno))?;
-    Ok((Channel { socket: parent }, Channel { socket: child }))
+    let end = |socket| Channel {
+        socket,
+        heard: Cell::new(true),
+    };
+    Ok((end(parent), end(child)))
 }
 
 impl Channel {
@@ -80,7 +90,13 @@ impl Channel {
         .map_err(|errno| Error::sys("set", "the time to wait", errno))
     }
 
-    /// Sends a message of the child, with a descriptor if there is one.
+    /// From now on nobody hears what is told.
+    pub fn parent_is_gone(&self) {
+        self.heard.set(false);
+    }
+
+    /// Sends a message of the child, with a descriptor if there is one. A parent that has died meanwhile is the end of the
+    /// child too, by SIGPIPE.
     ///
     /// # Errors
     /// `Sys` when the parent is gone.
@@ -89,6 +105,9 @@ impl Channel {
         message: &FromChild,
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<()> {
+        if !self.heard.get() {
+            return Ok(());
+        }
         let error = |errno| Error::sys("tell the parent", "", errno);
         let bytes = serde_json::to_vec(message)
             .map_err(|error| Error::invalid(format!("encode a message: {error}")))?;
@@ -100,7 +119,8 @@ impl Channel {
                 sys::socket::send_descriptor(self.socket.as_fd(), &bytes, descriptor)
                     .map_err(|error| Error::sys("tell the parent", "", error))
             }
-            None => rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
+            // `write`, which every filter permits that permits a program at all; a profile without sockets has no `sendto`.
+            None => rustix::io::write(&self.socket, &bytes)
                 .map(drop)
                 .map_err(error),
         }
@@ -115,6 +135,29 @@ impl Channel {
             // A record that cannot be delivered is no reason not to start: the parent is gone, or a step is too long to tell.
             drop(self.tell_parent(&FromChild::Steps(rest), None));
             rest = later;
+        }
+    }
+
+    /// Tells the parent the number of the filter's listener, and waits until it is taken. Until then each call that the
+    /// filter asks about is stopped with nobody to answer: the first thing is `write`, with nothing that could need memory.
+    ///
+    /// # Errors
+    /// `Sys` when the parent is gone.
+    pub fn offer_listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        let mut message = [0u8; 32];
+        let mut rest = message.as_mut_slice();
+        // The same as `FromChild::Listener` would be.
+        write!(rest, "{{\"Listener\":{}}}", listener.as_raw_fd())
+            .map_err(|error| Error::sys("tell the parent", "", error))?;
+        let length = message
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(message.len());
+        rustix::io::write(&self.socket, message.get(..length).unwrap_or_default())
+            .map_err(|errno| Error::sys("tell the parent", "", errno))?;
+        match self.hear_parent()? {
+            FromParent::Go => Ok(()),
+            FromParent::Limited(_) => Err(Error::sys("hear the parent", "", Errno::PROTO)),
         }
     }
 
@@ -163,8 +206,9 @@ impl Channel {
     pub fn hear_parent(&self) -> Result<FromParent> {
         let mut buffer = vec![0u8; 64 * 1024];
         loop {
-            let length = match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
-                Ok((length, _)) => length,
+            // `read`: see `tell_parent`.
+            let length = match rustix::io::read(&self.socket, buffer.as_mut_slice()) {
+                Ok(length) => length,
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(Error::sys("hear the parent", "", errno)),
             };
@@ -200,5 +244,17 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(parent.hear_child(&mut buffer).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_listener_is_offered_by_its_number() {
+        let (parent, child) = channel().unwrap();
+        let number = child.socket.as_raw_fd();
+        parent.tell_child(&FromParent::Go).unwrap();
+        child.offer_listener(child.socket.as_fd()).unwrap();
+        match parent.hear_child(&mut Vec::new()).unwrap() {
+            Some((FromChild::Listener(told), None)) => assert_eq!(told, number),
+            other => panic!("{other:?}"),
+        }
     }
 }

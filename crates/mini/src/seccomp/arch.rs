@@ -14,10 +14,42 @@ pub enum Arch {
     X32,
     /// 64-bit ARM.
     Aarch64,
+    /// Programs for 32-bit ARM.
+    Arm,
 }
 
 /// The bit in a call's number that tells x32 from x86-64.
 pub const X32_BIT: u32 = 0x4000_0000;
+
+/// 32-bit ARM's own calls (`cacheflush`, `set_tls`) begin here, far above those that get newer.
+const ARM_PRIVATE: u32 = 0xf0000;
+
+/// Words of the runtime-spec for machines that this program is not built for, but whose words are right: their byte order
+/// is ours, so libseccomp would make a part of the filter for them, which no kernel of ours ever enters.
+const ELSEWHERE: [&str; 7] = [
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_SH",
+];
+
+/// Those with the other byte order, which libseccomp refuses beside ours.
+const BIG_ENDIAN: [&str; 11] = [
+    "SCMP_ARCH_M68K",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_PARISC",
+    "SCMP_ARCH_PARISC64",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_SHEB",
+];
 
 impl Arch {
     /// The architecture of this program.
@@ -27,26 +59,36 @@ impl Arch {
         Self::X86_64
     };
 
-    /// The architecture of a name in the runtime-spec; [`None`] for those this kernel can never report.
+    /// The architecture of a name in the runtime-spec; [`None`] for those that a kernel for `native` never reports.
     ///
     /// # Errors
-    /// `Invalid` for a word that is no architecture at all.
-    pub fn of_name(name: &str) -> Result<Option<Self>> {
+    /// `Invalid` for a word that is no architecture, `Unsupported` for one with another byte order.
+    pub fn of_name(name: &str, native: Self) -> Result<Option<Self>> {
         let arch = match name {
             "SCMP_ARCH_X86_64" => Self::X86_64,
             "SCMP_ARCH_X86" => Self::X86,
             "SCMP_ARCH_X32" => Self::X32,
             "SCMP_ARCH_AARCH64" => Self::Aarch64,
-            "SCMP_ARCH_NATIVE" => Self::NATIVE,
-            other if other.starts_with("SCMP_ARCH_") => return Ok(None),
+            "SCMP_ARCH_ARM" => Self::Arm,
+            "SCMP_ARCH_NATIVE" => native,
+            other if ELSEWHERE.contains(&other) => return Ok(None),
+            other if BIG_ENDIAN.contains(&other) => {
+                return Err(Error::unsupported(format!(
+                    "linux.seccomp.architectures: {other} has another byte order than this machine"
+                ))
+                .with_hint("list the architectures of this machine only"));
+            }
             other => {
                 return Err(Error::invalid(format!(
-                    "linux.seccomp.architectures: unknown word {other:?}"
+                    "linux.seccomp.architectures: string {other} is not a valid arch for seccomp"
                 )));
             }
         };
-        let same_machine = (arch == Self::Aarch64) == (Self::NATIVE == Self::Aarch64);
-        Ok(same_machine.then_some(arch))
+        Ok((arch.is_arm() == native.is_arm()).then_some(arch))
+    }
+
+    const fn is_arm(self) -> bool {
+        matches!(self, Self::Aarch64 | Self::Arm)
     }
 
     /// The kernel's `AUDIT_ARCH_*`.
@@ -55,35 +97,101 @@ impl Arch {
             Self::X86_64 | Self::X32 => 0xc000_003e,
             Self::X86 => 0x4000_0003,
             Self::Aarch64 => 0xc000_00b7,
+            Self::Arm => 0x4000_0028,
         }
     }
 
     /// Whether arguments have 64 bits.
     pub const fn is_64_bit(self) -> bool {
-        !matches!(self, Self::X86)
+        !matches!(self, Self::X86 | Self::Arm)
     }
 
-    /// The number of a system call, as a filter sees it; [`None`] when this architecture has no such call.
-    pub fn number(self, name: &str) -> Option<u32> {
-        let table: &[(&str, u32)] = match self {
+    /// The names and numbers, sorted by name; those of x32 without its bit.
+    pub fn table(self) -> &'static [(&'static str, u32)] {
+        match self {
             Self::X86_64 => &tables::x86_64::TABLE,
             Self::X86 => &tables::x86::TABLE,
             Self::X32 => &tables::x32::TABLE,
             Self::Aarch64 => &tables::aarch64::TABLE,
-        };
+            Self::Arm => &tables::arm::TABLE,
+        }
+    }
+
+    /// What a call's numbers begin with.
+    pub const fn base(self) -> u32 {
+        match self {
+            Self::X32 => X32_BIT,
+            _ => 0,
+        }
+    }
+
+    /// The number of a system call, as a filter sees it; [`None`] when this architecture has no such call.
+    pub fn number(self, name: &str) -> Option<u32> {
+        let table = self.table();
         let index = table.binary_search_by_key(&name, |(name, _)| name).ok()?;
         let (_, number) = table.get(index)?;
-        Some(if self == Self::X32 {
-            number | X32_BIT
-        } else {
-            *number
-        })
+        Some(number | self.base())
+    }
+
+    /// Whether a call is one of those that are numbered in the order in which kernels got them.
+    pub const fn is_in_order(self, number: u32) -> bool {
+        !matches!(self, Self::Arm) || number < ARM_PRIVATE
+    }
+
+    /// The older call that a call of 32-bit x86 can also be made by, and the first argument that it then has.
+    ///
+    /// Without a rule about that one as well, a filter on `connect` is passed by with `socketcall(3, …)`.
+    ///
+    /// Source: man 2 socketcall, man 2 ipc; libseccomp src/arch-x86.c.
+    pub fn multiplexer(self, name: &str) -> Option<(u32, u64)> {
+        const SOCKETCALL: u32 = 102;
+        const IPC: u32 = 117;
+        if self != Self::X86 {
+            return None;
+        }
+        let (call, which) = match name {
+            "socket" => (SOCKETCALL, 1),
+            "bind" => (SOCKETCALL, 2),
+            "connect" => (SOCKETCALL, 3),
+            "listen" => (SOCKETCALL, 4),
+            "accept" => (SOCKETCALL, 5),
+            "getsockname" => (SOCKETCALL, 6),
+            "getpeername" => (SOCKETCALL, 7),
+            "socketpair" => (SOCKETCALL, 8),
+            "send" => (SOCKETCALL, 9),
+            "recv" => (SOCKETCALL, 10),
+            "sendto" => (SOCKETCALL, 11),
+            "recvfrom" => (SOCKETCALL, 12),
+            "shutdown" => (SOCKETCALL, 13),
+            "setsockopt" => (SOCKETCALL, 14),
+            "getsockopt" => (SOCKETCALL, 15),
+            "sendmsg" => (SOCKETCALL, 16),
+            "recvmsg" => (SOCKETCALL, 17),
+            "accept4" => (SOCKETCALL, 18),
+            "recvmmsg" => (SOCKETCALL, 19),
+            "sendmmsg" => (SOCKETCALL, 20),
+            "semop" => (IPC, 1),
+            "semget" => (IPC, 2),
+            "semctl" => (IPC, 3),
+            "semtimedop" => (IPC, 4),
+            "msgsnd" => (IPC, 11),
+            "msgrcv" => (IPC, 12),
+            "msgget" => (IPC, 13),
+            "msgctl" => (IPC, 14),
+            "shmat" => (IPC, 21),
+            "shmdt" => (IPC, 22),
+            "shmget" => (IPC, 23),
+            "shmctl" => (IPC, 24),
+            _ => return None,
+        };
+        Some((call, which))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn numbers_are_those_of_the_kernel() {
@@ -94,6 +202,35 @@ mod tests {
         assert_eq!(Arch::X86_64.number("socketcall"), None);
         assert_eq!(Arch::X32.number("execve"), Some(X32_BIT + 520));
         assert_eq!(Arch::Aarch64.number("openat"), Some(56));
+        assert_eq!(Arch::Arm.number("openat"), Some(322));
+        assert_eq!(Arch::Arm.number("set_tls"), Some(0xf0005));
         assert_eq!(Arch::X86_64.number("no_such_call"), None);
+    }
+
+    #[test]
+    fn tables_can_be_searched() {
+        for arch in [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm] {
+            assert!(arch.table().is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
+        }
+    }
+
+    #[test]
+    fn architectures_of_other_machines_are_passed_over_or_refused() {
+        let of = |name| Arch::of_name(name, Arch::X86_64);
+        assert_eq!(of("SCMP_ARCH_X86").unwrap(), Some(Arch::X86));
+        assert_eq!(of("SCMP_ARCH_NATIVE").unwrap(), Some(Arch::X86_64));
+        for name in ["SCMP_ARCH_ARM", "SCMP_ARCH_RISCV64", "SCMP_ARCH_PPC64LE"] {
+            assert_eq!(of(name).unwrap(), None, "{name}");
+        }
+        assert_eq!(
+            Arch::of_name("SCMP_ARCH_ARM", Arch::Aarch64).unwrap(),
+            Some(Arch::Arm)
+        );
+        let error = of("SCMP_ARCH_S390X").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("byte order"), "{error}");
+        for name in ["SCMP_ARCH_VAX", "x86", ""] {
+            assert_eq!(of(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
+        }
     }
 }

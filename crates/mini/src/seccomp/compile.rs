@@ -1,12 +1,11 @@
 //! From rules to a program.
-
-use std::collections::BTreeMap;
-
-use sys::seccomp::Instruction;
+//!
+//! There is no cache of programs, and so none that could be poisoned: COMPILE_TIME.
 
 use super::arch::{Arch, X32_BIT};
 use super::assemble::{Assembler, Place, Test};
-use super::rules::{Action, CallRules, Comparison, Condition, by_number};
+use super::filter::Filter;
+use super::rules::{self, Action, CallRules, CallTable, Comparison, Condition, Rule};
 use crate::error::{Error, Result};
 use crate::spec;
 
@@ -16,102 +15,42 @@ const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 /// The kernel takes no longer program (`BPF_MAXINSNS`).
-const MAX_INSTRUCTIONS: usize = 4096;
+pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 
-/// A compiled filter.
-#[derive(Clone, Debug)]
-pub struct Filter {
-    program: Vec<Instruction>,
-    flags: u32,
-}
-
-impl Filter {
-    /// Puts this process under the filter.
-    ///
-    /// # Errors
-    /// `Sys`.
-    pub fn load(&self) -> Result<()> {
-        sys::seccomp::load(&self.program, self.flags)
-            .map_err(|error| Error::sys("load", "the seccomp filter", error))
-    }
-
-    /// The filter as bytes, for [`Filter::decode`] in a process of the same machine.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(4 + 8 * self.program.len());
-        bytes.extend(self.flags.to_ne_bytes());
-        for instruction in &self.program {
-            bytes.extend(instruction.code.to_ne_bytes());
-            bytes.extend([instruction.jump_true, instruction.jump_false]);
-            bytes.extend(instruction.operand.to_ne_bytes());
-        }
-        bytes
-    }
-
-    /// The filter that was encoded; [`None`] for bytes that are none.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (flags, rest) = bytes.split_first_chunk()?;
-        let instructions = rest.chunks_exact(8);
-        if !instructions.remainder().is_empty() {
-            return None;
-        }
-        let program = instructions
-            .map(|chunk| {
-                let (code, rest) = chunk.split_first_chunk()?;
-                let ([jump_true, jump_false], operand) = rest.split_first_chunk()?;
-                Some(Instruction {
-                    code: u16::from_ne_bytes(*code),
-                    jump_true: *jump_true,
-                    jump_false: *jump_false,
-                    operand: u32::from_ne_bytes(operand.try_into().ok()?),
-                })
-            })
-            .collect::<Option<_>>()?;
-        Some(Self {
-            program,
-            flags: u32::from_ne_bytes(*flags),
-        })
-    }
-
-    /// The instructions.
-    pub fn program(&self) -> &[Instruction] {
-        &self.program
-    }
-
-    /// A few words about it.
-    pub fn describe(&self) -> String {
-        format!("{} instructions", self.program.len())
-    }
-}
-
-/// Compiles a filter.
+/// Compiles a profile for this machine.
 ///
-/// A call that is newer than all that the filter names answers `ENOSYS`, so that programs fall back to an older one instead
-/// of taking the refusal for a failure; unless the filter permits by default.
+/// A call that is newer than all that the profile names answers `ENOSYS`, so that programs fall back to an older one instead
+/// of taking the refusal for a failure; unless the profile permits by default. Source: runc's `patchbpf`.
 ///
 /// # Errors
 /// `Invalid`, `Unsupported`.
-pub fn compile(filter: &spec::Seccomp) -> Result<Filter> {
-    let default = Action::of_name(&filter.default_action, filter.default_errno_ret)?;
-    if !filter.listener_path.is_empty() {
-        return Err(Error::unsupported(
-            "linux.seccomp.listenerPath is not offered",
-        ));
-    }
-    let mut archs = vec![Arch::NATIVE];
-    for name in &filter.architectures {
-        match Arch::of_name(name)? {
+pub fn compile(profile: &spec::Seccomp) -> Result<Filter> {
+    compile_for(profile, Arch::NATIVE)
+}
+
+/// Compiles a profile for the kernel of an architecture.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(profile: &spec::Seccomp, native: Arch) -> Result<Filter> {
+    let default = Action::of_name(&profile.default_action, profile.default_errno_ret)?;
+    let rules = rules::parse(profile)?;
+    let mut archs = vec![native];
+    for name in &profile.architectures {
+        match Arch::of_name(name, native)? {
             Some(arch) if !archs.contains(&arch) => archs.push(arch),
             _ => {}
         }
     }
+    let flags = flags(profile, &rules, default)?;
     let mut assembler = Assembler::default();
     let bad_arch = assembler.end_with(Action::KILL_PROCESS);
     let mut next_arch = bad_arch;
     for &arch in archs.iter().filter(|arch| **arch != Arch::X32) {
-        let mut entry = section(&mut assembler, filter, arch, default)?;
+        let mut entry = section(&mut assembler, &rules, arch, default);
         if arch == Arch::X86_64 {
             let x32 = if archs.contains(&Arch::X32) {
-                section(&mut assembler, filter, Arch::X32, default)?
+                section(&mut assembler, &rules, Arch::X32, default)
             } else {
                 assembler.end_with(Action::KILL_PROCESS)
             };
@@ -128,26 +67,60 @@ pub fn compile(filter: &spec::Seccomp) -> Result<Filter> {
             program.len()
         )));
     }
-    Ok(Filter {
-        program,
-        flags: flags(&filter.flags)?,
-    })
+    Ok(Filter::new(program, flags))
 }
 
-fn flags(names: &[String]) -> Result<u32> {
-    names.iter().try_fold(0, |flags, name| {
-        Ok(flags
-            | match name.as_str() {
-                "SECCOMP_FILTER_FLAG_TSYNC" => sys::seccomp::FLAG_TSYNC,
-                "SECCOMP_FILTER_FLAG_LOG" => sys::seccomp::FLAG_LOG,
-                "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => sys::seccomp::FLAG_SPEC_ALLOW,
-                other => {
-                    return Err(Error::unsupported(format!(
-                        "linux.seccomp.flags: {other:?} is not offered"
-                    )));
+/// The kernel's flags: those that the profile asks for, and a listener when some call is to ask it.
+///
+/// Without a list the mitigation against speculative store bypass is left as it is, as runc and the kernel since 5.16 have
+/// it; an empty list means none.
+fn flags(profile: &spec::Seccomp, rules: &[Rule<'_>], default: Action) -> Result<u32> {
+    let mut flags = 0;
+    match &profile.flags {
+        None => flags = sys::seccomp::FLAG_SPEC_ALLOW,
+        Some(names) => {
+            for name in names {
+                flags |= match name.as_str() {
+                    // There is one thread only, and none of another program lives on after `execve`.
+                    "SECCOMP_FILTER_FLAG_TSYNC" => 0,
+                    "SECCOMP_FILTER_FLAG_LOG" => sys::seccomp::FLAG_LOG,
+                    "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => sys::seccomp::FLAG_SPEC_ALLOW,
+                    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => {
+                        sys::seccomp::FLAG_WAIT_KILLABLE_RECV
+                    }
+                    other => {
+                        return Err(Error::unsupported(format!(
+                            "linux.seccomp.flags: seccomp flag {other} is not known to mini"
+                        )));
+                    }
                 }
-            })
-    })
+            }
+        }
+    }
+    if default == Action::NOTIFY {
+        return Err(Error::invalid(
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used as default action",
+        )
+        .with_hint("name the calls that the supervisor is to be asked about"));
+    }
+    // The listener's number goes to the parent by `write`, when the filter holds already and nobody can answer yet.
+    if rules.iter().any(|rule| rule.notifies("write")) {
+        return Err(Error::invalid(
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        ));
+    }
+    if rules.iter().any(Rule::is_notify) {
+        if profile.listener_path.is_empty() {
+            return Err(Error::invalid("linux.seccomp: listenerPath is not set")
+                .with_hint("SCMP_ACT_NOTIFY needs a supervisor that listens on a unix socket"));
+        }
+        flags |= sys::seccomp::FLAG_NEW_LISTENER;
+    } else if flags & sys::seccomp::FLAG_WAIT_KILLABLE_RECV != 0 {
+        return Err(Error::invalid(
+            "linux.seccomp.flags: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
+        ));
+    }
+    Ok(flags)
 }
 
 /// Calls from `first` on, up to the next segment, that are treated alike.
@@ -158,18 +131,13 @@ struct Segment {
 }
 
 /// The search over one architecture's calls; the accumulator holds the call's number at its entry.
-fn section(
-    assembler: &mut Assembler,
-    filter: &spec::Seccomp,
-    arch: Arch,
-    default: Action,
-) -> Result<Place> {
-    let calls = by_number(filter, arch, default)?;
-    let segments = segments(&calls, arch, default);
-    Ok(search(assembler, &segments, arch, default))
+fn section(assembler: &mut Assembler, rules: &[Rule<'_>], arch: Arch, default: Action) -> Place {
+    let table = CallTable::of(rules, arch, default);
+    let segments = segments(&table, arch, default);
+    search(assembler, &segments, arch, default)
 }
 
-fn segments(calls: &BTreeMap<u32, CallRules>, arch: Arch, default: Action) -> Vec<Segment> {
+fn segments(table: &CallTable, arch: Arch, default: Action) -> Vec<Segment> {
     let plain = |first, action| Segment {
         first,
         rules: CallRules {
@@ -177,12 +145,30 @@ fn segments(calls: &BTreeMap<u32, CallRules>, arch: Arch, default: Action) -> Ve
             always: Some(action),
         },
     };
-    let base = if arch == Arch::X32 { X32_BIT } else { 0 };
-    let mut segments = Vec::with_capacity(calls.len() + 2);
-    let mut next = base;
-    for (&number, rules) in calls {
+    // Past the newest call that the profile knows.
+    let beyond = match table.newest {
+        Some(newest) if !default.permits() => Some(newest + 1),
+        _ => None,
+    };
+    let mut segments = Vec::with_capacity(2 * table.calls.len() + 2);
+    let mut next = arch.base();
+    let gap = |segments: &mut Vec<Segment>, from: u32, to: Option<u32>| {
+        let reaches = |number: u32| to.is_none_or(|to| number < to);
+        match beyond {
+            Some(beyond) => {
+                if from < beyond {
+                    segments.push(plain(from, default));
+                }
+                if reaches(beyond.max(from)) {
+                    segments.push(plain(beyond.max(from), Action::NO_SUCH_CALL));
+                }
+            }
+            None => segments.push(plain(from, default)),
+        }
+    };
+    for (&number, rules) in &table.calls {
         if number > next {
-            segments.push(plain(next, default));
+            gap(&mut segments, next, Some(number));
         }
         let mut rules = rules.clone();
         if rules.always.is_some() {
@@ -194,13 +180,7 @@ fn segments(calls: &BTreeMap<u32, CallRules>, arch: Arch, default: Action) -> Ve
         });
         next = number + 1;
     }
-    // Past the newest call that the filter knows.
-    let beyond = if default.permits() || calls.is_empty() {
-        default
-    } else {
-        Action::NO_SUCH_CALL
-    };
-    segments.push(plain(next, beyond));
+    gap(&mut segments, next, None);
     segments.dedup_by(|later, earlier| {
         later.rules == earlier.rules && later.rules.conditional.is_empty()
     });

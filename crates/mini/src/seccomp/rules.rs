@@ -1,7 +1,9 @@
 //! Actions and conditions of a filter.
 //!
-//! Two rules about one call: conditions are tried in order; a rule without conditions is stronger than all with, and the
-//! first of several counts. That is what libseccomp, and so runc, makes of them.
+//! Two rules about one call: a rule without conditions is stronger than all with, and the first of several counts; rules
+//! with conditions are tried in the order of the profile. libseccomp, and so runc, agrees on all that it takes: it refuses
+//! a second rule without conditions that says something else, and of overlapping conditions with different actions it
+//! tries the one on the higher argument first, whatever the profile's order.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,10 @@ const ENOSYS: u32 = 38;
 impl Action {
     /// Go on.
     pub const ALLOW: Self = Self(0x7fff_0000);
+    /// Go on, with a line in the kernel's log.
+    pub const LOG: Self = Self(0x7ffc_0000);
+    /// Ask the supervisor who has the filter's listener.
+    pub const NOTIFY: Self = Self(0x7fc0_0000);
     /// End the process.
     pub const KILL_PROCESS: Self = Self(0x8000_0000);
     /// The call does not exist.
@@ -27,7 +33,7 @@ impl Action {
     /// The action of a name in the runtime-spec.
     ///
     /// # Errors
-    /// `Invalid` for an unknown word or an errno that does not fit, `Unsupported` for `SCMP_ACT_NOTIFY`.
+    /// `Invalid` for an unknown word or an errno that does not fit.
     pub fn of_name(name: &str, errno: Option<u32>) -> Result<Self> {
         let data = errno.unwrap_or(EPERM);
         if data > 0xffff {
@@ -41,14 +47,9 @@ impl Action {
             "SCMP_ACT_TRAP" => 0x0003_0000,
             "SCMP_ACT_ERRNO" => 0x0005_0000 | data,
             "SCMP_ACT_TRACE" => 0x7ff0_0000 | data,
-            "SCMP_ACT_LOG" => 0x7ffc_0000,
-            "SCMP_ACT_ALLOW" => 0x7fff_0000,
-            "SCMP_ACT_NOTIFY" => {
-                return Err(
-                    Error::unsupported("linux.seccomp: SCMP_ACT_NOTIFY is not offered")
-                        .with_hint("use SCMP_ACT_ERRNO, or another runtime (--runtime runc)"),
-                );
-            }
+            "SCMP_ACT_LOG" => Self::LOG.0,
+            "SCMP_ACT_ALLOW" => Self::ALLOW.0,
+            "SCMP_ACT_NOTIFY" => Self::NOTIFY.0,
             other => {
                 return Err(Error::invalid(format!(
                     "linux.seccomp: unknown action {other:?}"
@@ -57,9 +58,11 @@ impl Action {
         }))
     }
 
-    /// Whether the call goes on, perhaps with a note somewhere.
+    /// Whether the call goes on, perhaps with a note somewhere, or a tracer decides, who can know calls that are newer than
+    /// the profile.
     pub const fn permits(self) -> bool {
-        self.0 == Self::ALLOW.0 || self.0 == 0x7ffc_0000
+        const TRACE: u32 = 0x7ff0_0000;
+        self.0 == Self::ALLOW.0 || self.0 == Self::LOG.0 || self.0 & 0xffff_0000 == TRACE
     }
 }
 
@@ -141,26 +144,31 @@ pub struct CallRules {
     pub always: Option<Action>,
 }
 
-/// The rules of each call of an architecture, by number.
+/// A rule of the profile, checked.
+#[derive(Clone, Debug)]
+pub struct Rule<'a> {
+    names: &'a [String],
+    action: Action,
+    /// Alternatives, each of which asks for all of its conditions; empty for a rule without conditions.
+    alternatives: Vec<Vec<Condition>>,
+}
+
+/// The rules of a profile.
 ///
 /// # Errors
-/// `Invalid`, `Unsupported`.
-pub fn by_number(
-    filter: &spec::Seccomp,
-    arch: Arch,
-    default: Action,
-) -> Result<BTreeMap<u32, CallRules>> {
-    let mut calls: BTreeMap<u32, CallRules> = BTreeMap::new();
-    for rule in &filter.syscalls {
+/// `Invalid`.
+pub fn parse(profile: &spec::Seccomp) -> Result<Vec<Rule<'_>>> {
+    profile.syscalls.iter().map(Rule::of_spec).collect()
+}
+
+impl<'a> Rule<'a> {
+    fn of_spec(rule: &'a spec::SyscallRule) -> Result<Self> {
         let action = Action::of_name(&rule.action, rule.errno_ret)?;
         let conditions = rule
             .args
             .iter()
             .map(Condition::of_spec)
             .collect::<Result<Vec<_>>>()?;
-        if action == default {
-            continue;
-        }
         // Several conditions on one argument are alternatives, else they must all hold: runc's reading.
         let repeated = conditions.iter().enumerate().any(|(position, condition)| {
             conditions
@@ -168,21 +176,97 @@ pub fn by_number(
                 .take(position)
                 .any(|earlier| earlier.index == condition.index)
         });
-        // A name that this architecture (or our table) does not have is skipped, as by runc.
-        for number in rule.names.iter().filter_map(|name| arch.number(name)) {
-            let call = calls.entry(number).or_default();
-            if conditions.is_empty() {
-                call.always.get_or_insert(action);
-            } else if repeated {
-                call.conditional.extend(
-                    conditions
-                        .iter()
-                        .map(|condition| (vec![*condition], action)),
-                );
-            } else {
-                call.conditional.push((conditions.clone(), action));
+        let alternatives = if conditions.is_empty() {
+            Vec::new()
+        } else if repeated {
+            conditions
+                .into_iter()
+                .map(|condition| vec![condition])
+                .collect()
+        } else {
+            vec![conditions]
+        };
+        Ok(Self {
+            names: &rule.names,
+            action,
+            alternatives,
+        })
+    }
+
+    /// Whether calls of this name ask the supervisor.
+    pub(super) fn notifies(&self, name: &str) -> bool {
+        self.action == Action::NOTIFY && self.names.iter().any(|named| named == name)
+    }
+
+    /// Whether any call asks the supervisor.
+    pub(super) fn is_notify(&self) -> bool {
+        self.action == Action::NOTIFY
+    }
+}
+
+/// What a profile says about one architecture.
+#[derive(Debug, Default)]
+pub struct CallTable {
+    /// The rules of each call that is not treated like the rest, by number.
+    pub calls: BTreeMap<u32, CallRules>,
+    /// The highest number of a call that the profile names, if only to treat it like the rest.
+    pub newest: Option<u32>,
+}
+
+impl CallTable {
+    /// Sorts the rules by the calls of an architecture. A name that it (or our table) does not have is skipped, as by runc.
+    pub fn of(rules: &[Rule<'_>], arch: Arch, default: Action) -> Self {
+        let mut table = Self::default();
+        for rule in rules {
+            for name in rule.names {
+                let number = arch.number(name);
+                if let Some(number) = number.filter(|number| arch.is_in_order(*number)) {
+                    table.newest = table.newest.max(Some(number));
+                }
+                if rule.action == default {
+                    continue;
+                }
+                if let Some(number) = number {
+                    table.add(number, rule, None);
+                }
+                if let Some((number, which)) = arch.multiplexer(name) {
+                    table.add(number, rule, Some(which));
+                }
             }
         }
+        table
     }
-    Ok(calls)
+
+    /// `which`: the call's own number behind a multiplexer. It takes the place of a condition on the first argument, as in
+    /// libseccomp; the call's own arguments lie in memory, where no filter can look.
+    fn add(&mut self, number: u32, rule: &Rule<'_>, which: Option<u64>) {
+        let call = self.calls.entry(number).or_default();
+        let Some(which) = which else {
+            if rule.alternatives.is_empty() {
+                call.always.get_or_insert(rule.action);
+            } else {
+                let alternatives = rule.alternatives.iter().cloned();
+                call.conditional
+                    .extend(alternatives.map(|conditions| (conditions, rule.action)));
+            }
+            return;
+        };
+        let first = Condition {
+            index: 0,
+            comparison: Comparison::Equal,
+            value: which,
+        };
+        let others = |conditions: &[Condition]| {
+            let rest = conditions.iter().filter(|condition| condition.index != 0);
+            let all = std::iter::once(first).chain(rest.copied()).collect();
+            (all, rule.action)
+        };
+        if rule.alternatives.is_empty() {
+            call.conditional.push(others(&[]));
+        } else {
+            let alternatives = rule.alternatives.iter();
+            call.conditional
+                .extend(alternatives.map(|conditions| others(conditions)));
+        }
+    }
 }

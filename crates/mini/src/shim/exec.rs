@@ -31,7 +31,7 @@ pub(crate) struct Joinable<'a> {
 pub(crate) fn start(
     container: &Joinable<'_>,
     cgroup: &Cgroup,
-    init: BorrowedFd<'_>,
+    (init, init_pid): (BorrowedFd<'_>, i32),
     request: &ExecRequest,
 ) -> Result<(Spawned, Streams)> {
     let process = Process::deserialize_from(&request.process)?;
@@ -44,6 +44,7 @@ pub(crate) fn start(
         attributes: container.attributes,
         seccomp: container.seccomp,
         init,
+        init_pid,
         namespaces: container.namespaces,
         stdio,
         console_size: request.console_size,

@@ -377,7 +377,7 @@ impl<'a> Server<'a> {
                 let (process, streams) = exec::start(
                     &self.joinable,
                     &self.cgroup,
-                    self.process.pidfd.as_fd(),
+                    (self.process.pidfd.as_fd(), self.process.pid),
                     &request,
                 )?;
                 let reply = Reply::ExecStarted { pid: process.pid };

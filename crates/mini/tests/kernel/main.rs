@@ -20,6 +20,7 @@ mod masks;
 mod process;
 mod races;
 mod sealing;
+mod seccomp;
 mod shim_attach;
 mod shim_client;
 mod shim_exec;
