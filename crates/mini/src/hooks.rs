@@ -91,8 +91,24 @@ fn run(hook: &Hook, state: &[u8]) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(refused(status.to_string()))
+        Err(refused(words(status)))
     }
+}
+
+/// How a hook ended, as Go says it: that is what tools look for in what runc prints.
+fn words(status: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    let name = match status.signal() {
+        Some(6) => "aborted",
+        Some(9) => "killed",
+        Some(11) => "segmentation fault",
+        Some(13) => "broken pipe",
+        Some(15) => "terminated",
+        Some(31) => "bad system call",
+        Some(other) => return format!("signal: {other}"),
+        None => return status.to_string(),
+    };
+    format!("signal: {name}")
 }
 
 fn ends_within(child: &std::process::Child, limit: Duration) -> Result<bool> {

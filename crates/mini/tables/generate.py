@@ -47,7 +47,7 @@ def write(arch, title, table):
     out = pathlib.Path(__file__).parent.parent / "src/seccomp/tables" / f"{arch}.rs"
     lines = [f"//! System calls of {title}, sorted by name. Written by `crates/mini/tables/generate.py`.", "",
              "/// Name and number.", f"pub(in crate::seccomp) const TABLE: [(&str, u32); {len(table)}] = ["]
-    lines += [f'    ("{name}", {number}),' for name, number in sorted(table.items())]
+    lines += [f'    ("{name}", {number:_}),' if number > 9999 else f'    ("{name}", {number}),' for name, number in sorted(table.items())]
     out.write_text("\n".join([*lines, "];", ""]))
 
 

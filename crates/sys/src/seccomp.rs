@@ -132,11 +132,10 @@ struct Response {
     flags: u32,
 }
 
-const fn ioctl_read_write(number: u64, size: usize) -> u64 {
-    const READ_WRITE: u64 = 3 << 30;
-    const TYPE: u64 = (b'!' as u64) << 8;
-    READ_WRITE | (size as u64) << 16 | TYPE | number
-}
+// `_IOWR('!', 0, struct seccomp_notif)` and `_IOWR('!', 1, struct seccomp_notif_resp)`, the sizes in bits 16 to 29.
+const RECEIVE: libc::c_ulong = 0xc050_2100;
+const SEND: libc::c_ulong = 0xc018_2101;
+const _: () = assert!(size_of::<Notification>() == 0x50 && size_of::<Response>() == 0x18);
 
 /// Waits for the next call that a filter has stopped.
 ///
@@ -146,10 +145,16 @@ const fn ioctl_read_write(number: u64, size: usize) -> u64 {
 /// Source: `man 2 seccomp_unotify`, `SECCOMP_IOCTL_NOTIF_RECV`.
 pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
     let mut notification = Notification::default();
-    let request = ioctl_read_write(0, size_of::<Notification>());
     // SAFETY: the request's size is that of the structure, which lives through the call and is zeroed as the kernel asks.
-    let result = unsafe { libc::ioctl(listener.as_raw_fd(), request as _, &raw mut notification) };
-    check(result.into())?;
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_ioctl,
+            listener.as_raw_fd(),
+            RECEIVE,
+            &raw mut notification,
+        )
+    };
+    check(result)?;
     Ok(notification)
 }
 
@@ -172,10 +177,16 @@ pub fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::Result<(
         error,
         flags,
     };
-    let request = ioctl_read_write(1, size_of::<Response>());
     // SAFETY: the request's size is that of the structure, which lives through the call; the kernel only reads it.
-    let result = unsafe { libc::ioctl(listener.as_raw_fd(), request as _, &raw const response) };
-    check(result.into())
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_ioctl,
+            listener.as_raw_fd(),
+            SEND,
+            &raw const response,
+        )
+    };
+    check(result)
 }
 
 #[cfg(test)]

@@ -454,7 +454,12 @@ impl Gate for FifoGate<'_> {
             Some(hooks) => trace.step(
                 "hooks",
                 || format!("{} startContainer", hooks.start_container.len()),
-                || hooks::run_all(&hooks.start_container, self.state),
+                || {
+                    hooks::run_all(&hooks.start_container, self.state).map_err(|error| {
+                        let words = format!("error running startContainer hook: {error}");
+                        Error::new(error.kind(), words)
+                    })
+                },
             ),
             None => Ok(()),
         }

@@ -96,7 +96,7 @@ pub fn run(program: &[Instruction], call: Call) -> Result<u32, Fault> {
             0x74 => {
                 accumulator = accumulator
                     .checked_shr(operand)
-                    .ok_or(Fault::Operand(operand))?
+                    .ok_or(Fault::Operand(operand))?;
             }
             0x05 => {
                 position = position.saturating_add(cell?);
