@@ -283,8 +283,11 @@ pub struct Linux {
     pub intel_rdt: Option<IntelRdt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
-    #[serde(skip_serializing)]
-    pub time_offsets: Unhonoured,
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_policy: Option<MemoryPolicy>,
     #[serde(
@@ -320,7 +323,7 @@ pub enum NamespaceKind {
 }
 
 /// A range of ids inside and outside of a user namespace.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "as above")]
 pub struct IdMapping {
     #[serde(rename = "containerID")]
@@ -328,6 +331,15 @@ pub struct IdMapping {
     #[serde(rename = "hostID")]
     pub host_id: u32,
     pub size: u32,
+}
+
+/// By how much a clock differs from the machine's.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "as above")]
+pub struct TimeOffset {
+    pub secs: i64,
+    pub nanosecs: u32,
 }
 
 /// A device node.

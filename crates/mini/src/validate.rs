@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::process::attributes;
-use crate::spec::{NamespaceKind, Process, Spec};
+use crate::process::{attributes, clocks, id_map};
+use crate::spec::{IdMapping, Linux, NamespaceKind, Process, Spec};
 
 /// Checks a spec.
 ///
@@ -46,14 +46,8 @@ pub fn validate(spec: &Spec) -> Result<()> {
             )));
         }
     }
-    if spec.has_new(NamespaceKind::User)
-        || !linux.uid_mappings.is_empty()
-        || !linux.gid_mappings.is_empty()
-    {
-        return Err(Error::unsupported(
-            "linux.namespaces: user namespaces are not offered yet",
-        ));
-    }
+    validate_user_namespace(spec, linux)?;
+    validate_clocks(spec, linux)?;
     if !spec.hostname.is_empty() && spec.namespace(NamespaceKind::Uts).is_none() {
         return Err(Error::invalid(
             "hostname is set without a UTS namespace: it would be the host's",
@@ -89,7 +83,6 @@ pub fn validate(spec: &Spec) -> Result<()> {
     refuse(spec.windows.is_some(), "windows")?;
     refuse(spec.solaris.is_some(), "solaris")?;
     refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
-    refuse(linux.time_offsets.is_some(), "linux.timeOffsets")?;
     refuse(!linux.net_devices.is_empty(), "linux.netDevices")?;
     attributes::validate_linux(linux)?;
     let resources = linux.resources.as_ref();
@@ -98,6 +91,76 @@ pub fn validate(spec: &Spec) -> Result<()> {
         "linux.resources.rdma",
     )?;
     Ok(())
+}
+
+/// The ids of a new user namespace, and that who and what the spec names is among them.
+fn validate_user_namespace(spec: &Spec, linux: &Linux) -> Result<()> {
+    let (uids, gids) = (&linux.uid_mappings, &linux.gid_mappings);
+    match spec.namespace(NamespaceKind::User) {
+        None if uids.is_empty() && gids.is_empty() => return Ok(()),
+        None => {
+            return Err(Error::invalid(
+                "user namespace mappings specified, but user namespace isn't enabled in the config",
+            )
+            .with_hint("add {\"type\": \"user\"} to linux.namespaces"));
+        }
+        // One that exists has its ids.
+        Some(namespace) if !namespace.path.is_empty() => return Ok(()),
+        Some(_) => {}
+    }
+    id_map::check("linux.uidMappings", uids)?;
+    id_map::check("linux.gidMappings", gids)?;
+    let mapped =
+        |what: String, list: &str, ranges: &[IdMapping], id: u32| match id_map::to_host(ranges, id)
+        {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(format!(
+                "{what}: {id} is not among the ids of {list}"
+            ))),
+        };
+    mapped("the container's root".into(), "linux.uidMappings", uids, 0)?;
+    mapped("the container's root".into(), "linux.gidMappings", gids, 0)?;
+    if let Some(process) = spec.process() {
+        let user = &process.user;
+        mapped(
+            "process.user.uid".into(),
+            "linux.uidMappings",
+            uids,
+            user.uid,
+        )?;
+        for &gid in std::iter::once(&user.gid).chain(&user.additional_gids) {
+            mapped("process.user".into(), "linux.gidMappings", gids, gid)?;
+        }
+    }
+    for mount in &spec.mounts {
+        for option in &mount.options {
+            let id = |prefix: &str| option.strip_prefix(prefix)?.parse::<u32>().ok();
+            let what = || format!("mounts {}: option {option}", mount.destination);
+            if let Some(uid) = id("uid=") {
+                mapped(what(), "linux.uidMappings", uids, uid)?;
+            }
+            if let Some(gid) = id("gid=") {
+                mapped(what(), "linux.gidMappings", gids, gid)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn validate_clocks(spec: &Spec, linux: &Linux) -> Result<()> {
+    if linux.time_offsets.is_empty() {
+        return Ok(());
+    }
+    match spec.namespace(NamespaceKind::Time) {
+        None => Err(Error::invalid(
+            "time namespace offsets specified, but time namespace isn't enabled in the config",
+        )
+        .with_hint("add {\"type\": \"time\"} to linux.namespaces")),
+        Some(namespace) if !namespace.path.is_empty() => Err(Error::invalid(
+            "time namespace enabled, but both namespace path and time offsets specified -- you may only provide one",
+        )),
+        Some(_) => clocks::check(&linux.time_offsets),
+    }
 }
 
 /// Checks a process, the container's or an exec's.
@@ -174,9 +237,22 @@ mod tests {
         serde_json::from_value(base).unwrap()
     }
 
+    fn in_user_namespace(mut change: serde_json::Value) -> serde_json::Value {
+        let linux = &mut change["linux"];
+        linux["namespaces"] = serde_json::json!([{"type": "mount"}, {"type": "user"}]);
+        for list in ["uidMappings", "gidMappings"] {
+            if linux[list].is_null() {
+                linux[list] =
+                    serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 10}]);
+            }
+        }
+        change
+    }
+
     #[test]
     fn the_least_there_can_be_is_enough() {
         validate(&spec(serde_json::json!({}))).unwrap();
+        validate(&spec(in_user_namespace(serde_json::json!({})))).unwrap();
     }
 
     #[test]
@@ -213,6 +289,45 @@ mod tests {
                 "linux.intelRdt",
             ),
             (serde_json::json!({"hostname": "box"}), "hostname"),
+            (
+                serde_json::json!({"linux": {"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}}),
+                "user namespace isn't enabled",
+            ),
+            (
+                serde_json::json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}),
+                "linux.uidMappings is empty",
+            ),
+            (
+                in_user_namespace(serde_json::json!({"process": {"user": {"uid": 10, "gid": 0}}})),
+                "process.user.uid: 10 is not among",
+            ),
+            (
+                in_user_namespace(
+                    serde_json::json!({"process": {"user": {"additionalGids": [3, 11]}}}),
+                ),
+                "process.user: 11 is not among the ids of linux.gidMappings",
+            ),
+            (
+                in_user_namespace(serde_json::json!({"mounts": [
+                    {"destination": "/dev/pts", "type": "devpts", "options": ["mode=620", "gid=50"]}
+                ]})),
+                "mounts /dev/pts: option gid=50: 50 is not among",
+            ),
+            (
+                in_user_namespace(serde_json::json!({"linux": {"gidMappings": [
+                    {"containerID": 1, "hostID": 0, "size": 5}
+                ]}})),
+                "the container's root: 0 is not among the ids of linux.gidMappings",
+            ),
+            (
+                serde_json::json!({"linux": {"timeOffsets": {"monotonic": {"secs": 1}}}}),
+                "time namespace isn't enabled",
+            ),
+            (
+                serde_json::json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "time"}],
+                    "timeOffsets": {"realtime": {"secs": 1}}}}),
+                "\"realtime\" is not monotonic or boottime",
+            ),
             (
                 serde_json::json!({"linux": {"sysctl": {"kernel.panic": "1"}}}),
                 "kernel.panic",

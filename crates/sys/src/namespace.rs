@@ -4,7 +4,7 @@
 //! namespace flags are accepted here.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::fd::check;
 
@@ -31,6 +31,21 @@ impl Namespaces {
     pub const MOUNT: Self = Self(0x0002_0000);
     /// Clocks.
     pub const TIME: Self = Self(0x0000_0080);
+
+    /// The name of a single kind, as the kernel shows it in `/proc/PID/ns`; empty for none and for several.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CGROUP => "cgroup",
+            Self::UTS => "uts",
+            Self::IPC => "ipc",
+            Self::USER => "user",
+            Self::PID => "pid",
+            Self::NET => "net",
+            Self::MOUNT => "mnt",
+            Self::TIME => "time",
+            _ => "",
+        }
+    }
 
     /// The `CLONE_NEW*` bits.
     pub const fn bits(self) -> u32 {
@@ -79,4 +94,73 @@ pub fn enter(target: BorrowedFd<'_>, namespaces: Namespaces) -> io::Result<()> {
     // SAFETY: takes no pointer; the descriptor is open for as long as it is borrowed.
     let result = unsafe { libc::syscall(libc::SYS_setns, target.as_raw_fd(), namespaces.0) };
     check(result)
+}
+
+/// The kind of namespace that an open file is; [`None`] for a file that is no namespace.
+///
+/// # Errors
+/// The errno of `fstatfs` or `ioctl`.
+///
+/// Source: `man 2 ioctl_nsfs`, `NS_GET_NSTYPE`.
+pub fn kind_of(file: BorrowedFd<'_>) -> io::Result<Option<Namespaces>> {
+    // Other files could take the number for something else.
+    if rustix::fs::fstatfs(file)?.f_type != NSFS_MAGIC {
+        return Ok(None);
+    }
+    // SAFETY: this request takes no argument.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    match u32::try_from(kind) {
+        Ok(bits) => Ok(Some(Namespaces(bits))),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The user namespace that an open namespace belongs to.
+///
+/// # Errors
+/// The errno of `ioctl`; `EPERM` for one that is not this process's, nor one below it.
+///
+/// Source: `man 2 ioctl_nsfs`, `NS_GET_USERNS`.
+pub fn owner_of(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: this request takes no argument.
+    let owner = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_USERNS) };
+    if owner < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, close-on-exec, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner) })
+}
+
+const NS_GET_USERNS: libc::c_ulong = 0xb701;
+const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn a_namespace_file_has_its_kind_and_another_file_has_none() {
+        for kind in [
+            Namespaces::CGROUP,
+            Namespaces::UTS,
+            Namespaces::IPC,
+            Namespaces::USER,
+            Namespaces::PID,
+            Namespaces::NET,
+            Namespaces::MOUNT,
+            Namespaces::TIME,
+        ] {
+            let file = std::fs::File::open(format!("/proc/self/ns/{}", kind.name())).unwrap();
+            assert_eq!(kind_of(file.as_fd()).unwrap(), Some(kind));
+            if kind != Namespaces::USER {
+                let owner = owner_of(file.as_fd()).unwrap();
+                assert_eq!(kind_of(owner.as_fd()).unwrap(), Some(Namespaces::USER));
+            }
+        }
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        assert_eq!(kind_of(file.as_fd()).unwrap(), None);
+        assert_eq!(Namespaces::NONE.name(), "");
+    }
 }

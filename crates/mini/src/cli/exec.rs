@@ -97,7 +97,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         seccomp: filter.as_ref(),
         init: init.as_fd(),
         init_pid: state.pid,
-        namespaces: namespaces_to_join(linux),
+        namespaces: namespaces_to_join(linux, state.pid),
         stdio: if process.terminal {
             Stdio::Terminal
         } else {

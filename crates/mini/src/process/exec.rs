@@ -8,27 +8,39 @@ use sys::namespace::Namespaces;
 use sys::process::CloneOptions;
 
 use crate::error::{Error, Result};
-use crate::process::init::flag_of;
 use crate::process::join::{self, JoinPlan};
+use crate::process::namespaces::{self, flag_of};
+use crate::process::relay;
 use crate::process::spawn::{
     Spawned, clone_in_pid_namespace, end, follow_to_program, hear_steps, notify_supervisor,
 };
 use crate::process::sync::channel;
-use crate::spec::{Linux, NamespaceKind};
+use crate::spec::Linux;
 use crate::trace::Trace;
 
 /// How long a process may take to its program.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The namespaces that a process joining a container must enter: those that it does not share with us.
-pub fn namespaces_to_join(linux: &Linux) -> Namespaces {
-    linux
+pub fn namespaces_to_join(linux: &Linux, init_pid: i32) -> Namespaces {
+    let listed = linux
         .namespaces
         .iter()
-        .filter(|namespace| namespace.kind != NamespaceKind::Pid)
-        .fold(Namespaces::MOUNT, |all, namespace| {
-            all.with(flag_of(namespace.kind))
-        })
+        .map(|namespace| flag_of(namespace.kind));
+    let mut all = listed.fold(Namespaces::MOUNT, Namespaces::with);
+    // Our own user namespace cannot be entered, and entering others of our own takes rights over them.
+    if all.contains(Namespaces::USER) {
+        for kind in linux
+            .namespaces
+            .iter()
+            .map(|namespace| flag_of(namespace.kind))
+        {
+            if namespaces::is_shared_with(init_pid, kind) {
+                all = all.without(kind);
+            }
+        }
+    }
+    all
 }
 
 /// Runs one more process in a container, in its namespaces and its cgroup.
@@ -41,23 +53,33 @@ pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
         .cgroup
         .clone_fd()
         .map_err(|error| Error::from(error).in_step("clone3"))?;
-    let options = CloneOptions {
-        namespaces: None,
-        cgroup: cgroup_fd.as_ref().map(AsFd::as_fd),
-        as_sibling: false,
-    };
-    let enter = || {
-        sys::namespace::enter(plan.init, Namespaces::PID)
-            .map_err(|error| Error::sys("enter", "the container's pid namespace", error))
-    };
+    let cgroup = cgroup_fd.as_ref().map(AsFd::as_fd);
+    let relayed = plan.namespaces.contains(Namespaces::USER);
     let child = trace.step(
         "clone3",
         || "in the container's pid namespace".into(),
-        || clone_in_pid_namespace(enter, options),
+        || {
+            if relayed {
+                // Only the container's root may enter its namespace of processes, and we could not become ourselves again.
+                let enter = || {
+                    join::prepare(plan)?;
+                    join::enter(plan.init, plan.namespaces)
+                };
+                return relay::clone_through(cgroup, enter, CloneOptions::default());
+            }
+            let options = CloneOptions {
+                cgroup,
+                ..CloneOptions::default()
+            };
+            // Its processes see the child from its first moment on.
+            namespaces::shut_out_tracers()?;
+            let enter = || join::enter(plan.init, Namespaces::PID);
+            clone_in_pid_namespace(enter, options)
+        },
     )?;
     let Some(child) = child else {
         drop(ours);
-        join::run(plan, &theirs, trace);
+        join::run(plan, relayed, &theirs, trace);
     };
     trace.made(|| [TraceObject::Process { pid: child.pid }]);
     drop(theirs);

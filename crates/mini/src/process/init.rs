@@ -3,7 +3,7 @@
 //! It runs in a copy of the parent's memory, with one thread. Errors go to the parent as a message; the parent cleans up.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cgroups::Cgroup;
@@ -16,7 +16,10 @@ use sys::namespace::Namespaces;
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::process::attributes::Attributes;
+use crate::process::clocks;
 use crate::process::finish::{Finish, Gate, Stdio, become_program, connect_stdio};
+use crate::process::namespaces::{self, Joined, UserNamespace, become_root};
+use crate::process::source;
 use crate::process::sync::{Channel, FromChild, FromParent};
 use crate::process::terminal;
 use crate::rootfs::mounts::{CgroupView, MountContext};
@@ -50,11 +53,20 @@ pub struct InitPlan<'a> {
     pub die_with_parent: bool,
 }
 
+/// How the first process stands to the namespaces that are not made in `clone3`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// Its user namespace, which it is in already.
+    pub(crate) user: UserNamespace,
+    /// Those that it still has to enter.
+    pub(crate) joined: &'a [Joined],
+}
+
 /// Goes through all stages in the child. Does not return.
-pub(crate) fn run(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> ! {
+pub(crate) fn run(plan: InitPlan<'_>, entry: Entry<'_>, channel: &Channel, trace: &mut Trace) -> ! {
     // The parent keeps its own steps; these are ours.
     trace.continue_in_child();
-    let error = match stages(plan, channel, trace) {
+    let error = match stages(plan, entry, channel, trace) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -75,7 +87,12 @@ pub(crate) fn give_up(error: Error, channel: &Channel, trace: &mut Trace) -> ! {
     sys::process::exit_now(1)
 }
 
-fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<Infallible> {
+fn stages(
+    plan: InitPlan<'_>,
+    entry: Entry<'_>,
+    channel: &Channel,
+    trace: &mut Trace,
+) -> Result<Infallible> {
     let spec = plan.spec;
     let linux = spec
         .linux
@@ -84,27 +101,56 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     let process = spec
         .process()
         .ok_or_else(|| Error::invalid("process is missing"))?;
+    let shared = entry.user == UserNamespace::Shared;
     trace.step(
         "setup",
         || "descriptors closed, signals reset, session, keyring, standard streams".into(),
         || {
             reset(plan.die_with_parent)?;
+            if entry.user == UserNamespace::New {
+                wait_for_ids(channel)?;
+            }
             rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
-            join_session_keyring(plan.id)?;
+            if shared {
+                join_session_keyring(plan.id)?;
+            }
             connect_stdio(plan.stdio)
         },
     )?;
     trace.step(
         "namespaces",
         || "those that are joined by path".into(),
-        || join_namespaces(linux),
+        || {
+            let others = |namespace: &&Joined| namespace.kind() != Namespaces::PID;
+            namespaces::enter_all(entry.joined.iter().filter(others))
+        },
     )?;
     trace.made(|| objects::namespaces(spec, false));
+    let propagation = options::rootfs_propagation(&linux.rootfs_propagation)
+        .map_err(|error| error.in_step("detach_mounts"))?;
+    // What takes the host's user id comes first.
+    let root = if shared {
+        None
+    } else {
+        set_apparmor(process).map_err(|error| error.in_step("names"))?;
+        Some(open_root(plan, propagation, true, trace)?)
+    };
+    let sources = match root {
+        None => Vec::new(),
+        Some(_) => trace.step(
+            "user_namespace",
+            || "sources of mounts, then root of the user namespace".into(),
+            || settle_in_user_namespace(plan, channel),
+        )?,
+    };
     trace.step(
         "names",
         || format!("hostname {:?}", spec.hostname),
         || {
             set_names(spec)?;
+            if !shared {
+                return Ok(());
+            }
             write_self(
                 "oom_score_adj",
                 process.oom_score_adj.map(|value| value.to_string()),
@@ -117,27 +163,21 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         || format!("{} kernel parameters", linux.sysctl.len()),
         || write_sysctls(linux),
     )?;
-
-    let propagation = options::rootfs_propagation(&linux.rootfs_propagation)
-        .map_err(|error| error.in_step("detach_mounts"))?;
-    trace.step(
-        "detach_mounts",
-        || {
-            format!(
-                "mount propagation of / and mount point of {}",
-                plan.rootfs.display()
-            )
-        },
-        || pivot::detach_from_host(plan.rootfs, propagation),
-    )?;
-    let root = RootFd::open(plan.rootfs).map_err(|error| error.in_step("detach_mounts"))?;
-    trace.made(|| objects::mount_of(root.fd(), "/"));
+    let root = match root {
+        Some(root) => root,
+        None => open_root(plan, propagation, false, trace)?,
+    };
     let context = MountContext {
         root: &root,
         bundle: plan.bundle,
         cgroups: plan.cgroups,
+        source: None,
     };
-    for mount in &spec.mounts {
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let context = MountContext {
+            source: sources.get(index).and_then(Option::as_ref),
+            ..context
+        };
         trace.step(
             "mount",
             || format!("{} {} on {}", mount.kind, mount.source, mount.destination),
@@ -145,6 +185,7 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         )?;
         trace.made(|| objects::mount(&root, mount));
     }
+    drop(sources);
     let has_own_dev = spec
         .mounts
         .iter()
@@ -153,7 +194,7 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         trace.step(
             "devices",
             || "mknod in /dev".into(),
-            || devices::create(&root, &linux.devices, false),
+            || devices::create(&root, &linux.devices, !shared),
         )?;
         trace.made(|| objects::devices(&root, &linux.devices));
     }
@@ -208,14 +249,16 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         || "the parent writes the cgroup's limits, and compiles the filter".into(),
         || match channel.hear_parent()? {
             FromParent::Limited(filter) => Ok(filter),
-            FromParent::Go => Err(Error::invalid("the parent did not set limits")),
+            _ => Err(Error::invalid("the parent did not set limits")),
         },
     )?;
-    trace.step(
-        "enter_cgroup",
-        || plan.cgroup.path().to_owned(),
-        || Ok(plan.cgroup.enter_cloned()?),
-    )?;
+    if shared {
+        trace.step(
+            "enter_cgroup",
+            || plan.cgroup.path().to_owned(),
+            || Ok(plan.cgroup.enter_cloned()?),
+        )?;
+    }
     if spec.hooks.as_ref().is_some_and(Hooks::wait_for_mounts) {
         trace.step(
             "wait_for_hooks",
@@ -280,12 +323,74 @@ fn stages(plan: InitPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
     ))
 }
 
+/// Cuts our mounts off from the host's, and opens the root file system.
+fn open_root(
+    plan: InitPlan<'_>,
+    propagation: u64,
+    locked: bool,
+    trace: &mut Trace,
+) -> Result<RootFd> {
+    trace.step(
+        "detach_mounts",
+        || {
+            format!(
+                "mount propagation of / and mount point of {}",
+                plan.rootfs.display()
+            )
+        },
+        || pivot::detach_from_host(plan.rootfs, propagation, locked),
+    )?;
+    let root = RootFd::open(plan.rootfs).map_err(|error| error.in_step("detach_mounts"))?;
+    trace.made(|| objects::mount_of(root.fd(), "/"));
+    Ok(root)
+}
+
+/// Nothing that needs an id can be done before: to the namespace, we are nobody.
+fn wait_for_ids(channel: &Channel) -> Result<()> {
+    match channel.hear_parent()? {
+        FromParent::Mapped => Ok(()),
+        _ => Err(Error::invalid(
+            "the parent did not write the ids of the user namespace",
+        )),
+    }
+}
+
+/// What takes the host's user id, then becoming the container's root, then what takes that. Returns the sources of mounts.
+fn settle_in_user_namespace(plan: InitPlan<'_>, channel: &Channel) -> Result<Vec<Option<OwnedFd>>> {
+    // The limits come later. With the container's id we could not enter any more.
+    plan.cgroup.enter_cloned()?;
+    let sources = source::open_all(plan.spec, plan.bundle, channel)?;
+    if plan.spec.has_new(NamespaceKind::User)
+        && let Some(linux) = &plan.spec.linux
+        && !linux.time_offsets.is_empty()
+    {
+        clocks::require_entry_by_program()?;
+        clocks::unshare(&linux.time_offsets)?;
+    }
+    become_root()?;
+    join_session_keyring(plan.id)?;
+    if plan.die_with_parent {
+        // The kernel forgets it with a change of the user id.
+        set_death_signal()?;
+    }
+    if plan.spec.has_new(NamespaceKind::Ipc) {
+        // Not in clone3: the message queues' root directory is its maker's, who must be one of the container's users.
+        sys::namespace::unshare(Namespaces::IPC)
+            .map_err(|error| Error::sys("unshare", "the ipc namespace", error))?;
+    }
+    Ok(sources)
+}
+
+pub(crate) fn set_death_signal() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))
+}
+
 /// What a program expects that is started by a shell: no descriptor of ours, default signals, nothing blocked, no umask.
 pub(crate) fn reset(die_with_parent: bool) -> Result<()> {
     sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))?;
     if die_with_parent {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-            .map_err(|errno| Error::sys("prctl", "PR_SET_PDEATHSIG", errno))?;
+        set_death_signal()?;
     }
     sys::signal::reset_dispositions();
     sys::signal::block_only(sys::signal::SignalSet::EMPTY)
@@ -311,43 +416,6 @@ pub(crate) fn join_session_keyring(id: &str) -> Result<()> {
     }
 }
 
-/// Enters the namespaces that are given by path. That of processes has been entered by the parent.
-fn join_namespaces(linux: &Linux) -> Result<()> {
-    for namespace in linux
-        .namespaces
-        .iter()
-        .filter(|namespace| !namespace.path.is_empty())
-    {
-        if namespace.kind == NamespaceKind::Pid {
-            continue;
-        }
-        enter_by_path(&namespace.path, flag_of(namespace.kind))?;
-    }
-    Ok(())
-}
-
-/// Enters a namespace by the path of its file.
-pub(crate) fn enter_by_path(path: &str, kind: Namespaces) -> Result<()> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::sys("open namespace", path, errno))?;
-    sys::namespace::enter(file.as_fd(), kind)
-        .map_err(|error| Error::sys("enter namespace", path, error))
-}
-
-/// The `CLONE_NEW*` flag of a kind.
-pub(crate) fn flag_of(kind: NamespaceKind) -> Namespaces {
-    match kind {
-        NamespaceKind::Pid => Namespaces::PID,
-        NamespaceKind::Network => Namespaces::NET,
-        NamespaceKind::Mount => Namespaces::MOUNT,
-        NamespaceKind::Ipc => Namespaces::IPC,
-        NamespaceKind::Uts => Namespaces::UTS,
-        NamespaceKind::User => Namespaces::USER,
-        NamespaceKind::Cgroup => Namespaces::CGROUP,
-        NamespaceKind::Time => Namespaces::TIME,
-    }
-}
-
 fn set_names(spec: &Spec) -> Result<()> {
     if !spec.hostname.is_empty() {
         rustix::system::sethostname(spec.hostname.as_bytes())
@@ -364,6 +432,17 @@ fn set_names(spec: &Spec) -> Result<()> {
 pub(crate) fn write_self(name: &str, value: Option<String>) -> Result<()> {
     match value {
         Some(value) => write_proc("/proc/self", Path::new(name), &value),
+        None => Ok(()),
+    }
+}
+
+/// Sets how readily the kernel kills another process when memory runs out.
+pub(crate) fn write_oom_score_adj(pid: i32, process: &Process) -> Result<()> {
+    match process.oom_score_adj {
+        Some(value) => {
+            let base = format!("/proc/{pid}");
+            write_proc(&base, Path::new("oom_score_adj"), &value.to_string())
+        }
         None => Ok(()),
     }
 }

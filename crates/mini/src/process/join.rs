@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use cgroups::Cgroup;
+use rustix::io::Errno;
 use shim_protocol::ConsoleSize;
 use sys::namespace::Namespaces;
 
@@ -12,8 +13,10 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
-    give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor, write_self,
+    give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor, set_death_signal,
+    write_self,
 };
+use crate::process::namespaces::{self, become_root};
 use crate::process::sync::Channel;
 use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
@@ -38,7 +41,7 @@ pub struct JoinPlan<'a> {
     pub init: BorrowedFd<'a>,
     /// Its id as we see it.
     pub init_pid: i32,
-    /// The namespaces to join; that of processes has been joined by the parent.
+    /// The namespaces to join.
     pub namespaces: Namespaces,
     /// Its standard streams.
     pub stdio: Stdio<'a>,
@@ -46,55 +49,57 @@ pub struct JoinPlan<'a> {
     pub console_size: Option<ConsoleSize>,
 }
 
+/// Before the container's namespaces are entered: what takes the host's /proc, and its rights.
+///
+/// # Errors
+/// `Sys`.
+pub(crate) fn prepare(plan: JoinPlan<'_>) -> Result<()> {
+    write_self(
+        "oom_score_adj",
+        plan.process.oom_score_adj.map(|value| value.to_string()),
+    )?;
+    set_apparmor(plan.process)?;
+    plan.attributes.bind_first(plan.process)?;
+    // In its cgroup before anything of the container can be reached.
+    plan.cgroup.enter_cloned()?;
+    namespaces::shut_out_tracers()
+}
+
 /// Goes through all stages in the child. Does not return.
-pub(crate) fn run(plan: JoinPlan<'_>, channel: &Channel, trace: &mut Trace) -> ! {
+pub(crate) fn run(plan: JoinPlan<'_>, relayed: bool, channel: &Channel, trace: &mut Trace) -> ! {
     trace.continue_in_child();
-    let error = match stages(plan, channel, trace) {
+    let error = match stages(plan, relayed, channel, trace) {
         Ok(never) => match never {},
         Err(error) => error,
     };
     give_up(error, channel, trace)
 }
 
-fn stages(plan: JoinPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<Infallible> {
+fn stages(
+    plan: JoinPlan<'_>,
+    relayed: bool,
+    channel: &Channel,
+    trace: &mut Trace,
+) -> Result<Infallible> {
     trace.step(
         "setup",
-        || "descriptors closed, signals reset, session, keyring, standard streams".into(),
+        || "descriptors closed, signals reset, session, standard streams".into(),
         || {
             reset(true)?;
             rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
-            join_session_keyring(plan.id)?;
-            connect_stdio(plan.stdio)?;
-            // Through the host's /proc, before it is out of sight.
-            write_self(
-                "oom_score_adj",
-                plan.process.oom_score_adj.map(|value| value.to_string()),
-            )?;
-            set_apparmor(plan.process)?;
-            plan.attributes.bind_first(plan.process)
+            connect_stdio(plan.stdio)
         },
     )?;
-    // In its cgroup before anything of the container can be reached.
-    trace.step(
-        "enter_cgroup",
-        || plan.cgroup.path().to_owned(),
-        || Ok(plan.cgroup.enter_cloned()?),
-    )?;
-    trace.made(|| objects::cgroup(plan.cgroup));
-    let host_proc = trace
-        .is_on()
-        .then(|| objects::OwnNamespaces::open(plan.namespaces.with(Namespaces::PID)));
-    trace.step(
-        "namespaces",
-        || "those of the container's first process".into(),
-        || {
-            sys::namespace::enter(plan.init, plan.namespaces)
-                .map_err(|error| Error::sys("enter", "the container's namespaces", error))
-        },
-    )?;
-    if let Some(own) = host_proc {
-        trace.made(|| own.objects());
+    if !relayed {
+        enter_straight(plan, trace)?;
     }
+    if plan.namespaces.contains(Namespaces::USER) {
+        trace.step("user_namespace", String::new, || {
+            become_root()?;
+            set_death_signal()
+        })?;
+    }
+    join_session_keyring(plan.id).map_err(|error| error.in_step("setup"))?;
     if plan.process.terminal {
         trace.step(
             "terminal",
@@ -117,4 +122,42 @@ fn stages(plan: JoinPlan<'_>, channel: &Channel, trace: &mut Trace) -> Result<In
         },
         trace,
     ))
+}
+
+fn enter_straight(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<()> {
+    trace.step(
+        "enter_cgroup",
+        || plan.cgroup.path().to_owned(),
+        || prepare(plan),
+    )?;
+    trace.made(|| objects::cgroup(plan.cgroup));
+    let host_proc = trace
+        .is_on()
+        .then(|| objects::OwnNamespaces::open(plan.namespaces.with(Namespaces::PID)));
+    trace.step(
+        "namespaces",
+        || "those of the container's first process".into(),
+        || enter(plan.init, plan.namespaces.without(Namespaces::PID)),
+    )?;
+    if let Some(own) = host_proc {
+        trace.made(|| own.objects());
+    }
+    Ok(())
+}
+
+/// Enters namespaces of the container's first process, all at once: the kernel finds the order that is permitted.
+///
+/// # Errors
+/// `Sys`.
+pub(crate) fn enter(init: BorrowedFd<'_>, namespaces: Namespaces) -> Result<()> {
+    sys::namespace::enter(init, namespaces).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let error = Error::sys("enter", "the container's namespaces", errno);
+        match errno {
+            Errno::PERM => error.with_hint(
+                "only root, and whoever has made the container's user namespace, may enter it",
+            ),
+            _ => error,
+        }
+    })
 }

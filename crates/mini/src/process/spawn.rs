@@ -1,6 +1,6 @@
 //! The parent's side of making a container's first process.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -11,10 +11,13 @@ use sys::process::{Child, CloneOptions, clone3};
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::process::init::{self, InitPlan, enter_by_path, flag_of};
+use crate::process::id_map::{self, IdKind};
+use crate::process::init::{self, Entry, InitPlan};
+use crate::process::namespaces::{self, Joined, UserNamespace};
 use crate::process::sync::{Channel, FromChild, FromParent, channel};
+use crate::process::{clocks, owner, relay, source};
 use crate::seccomp::Filter;
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::Spec;
 use crate::trace::Trace;
 
 /// A process whose program runs, or waits for `start`.
@@ -50,25 +53,49 @@ pub fn spawn(
         .cgroup
         .clone_fd()
         .map_err(|error| Error::from(error).in_step("clone3"))?;
-    let options = CloneOptions {
-        namespaces: Some(new_namespaces(plan.spec)),
-        cgroup: cgroup_fd.as_ref().map(std::os::fd::AsFd::as_fd),
-        as_sibling: false,
-    };
+    let linux = plan
+        .spec
+        .linux
+        .as_ref()
+        .ok_or_else(|| Error::invalid("linux is missing"))?;
+    let joined = namespaces::open_all(linux).map_err(|error| error.in_step("namespaces"))?;
+    let user = namespaces::user_namespace(plan.spec, &joined);
+    let cgroup = cgroup_fd.as_ref().map(std::os::fd::AsFd::as_fd);
+    let way = Way::of(user, &joined);
     let child = trace.step(
         "clone3",
         || clone_detail(plan.spec, cgroup_fd.is_some()),
-        || clone_with_joined_pids(plan.spec, options),
+        || clone_init(plan.spec, way, user, &joined, cgroup),
     )?;
     let Some(child) = child else {
         drop(ours);
-        init::run(plan, &theirs, trace);
+        let joined = if way == Way::Relayed {
+            &[][..]
+        } else {
+            &joined
+        };
+        init::run(plan, Entry { user, joined }, &theirs, trace);
     };
     trace.made(|| [TraceObject::Process { pid: child.pid }]);
     drop(theirs);
     drop(cgroup_fd);
+    drop(joined);
+    let mut identified = Ok(());
+    if user != UserNamespace::Shared {
+        identified = trace.step(
+            "ids",
+            || "ids of the user namespace, what its users own".into(),
+            || identify(plan, user, &child),
+        );
+    }
+    if user == UserNamespace::New && identified.is_ok() {
+        identified = ours
+            .tell_child(&FromParent::Mapped)
+            .or_else(|error| gone(&ours, error, trace));
+    }
     // While the child mounts.
-    let limited = prepare(child.pid, trace)
+    let limited = identified
+        .and_then(|()| prepare(child.pid, trace))
         .and_then(|()| compile_filter(&plan, trace))
         .map(FromParent::Limited);
     let outcome = match &limited {
@@ -82,7 +109,7 @@ pub fn spawn(
                     }
                     _ => Ok(()),
                 };
-                follow(&ours, &child, hooks, listen, trace)
+                follow(&ours, &child, Some(plan), hooks, listen, trace)
             }),
         Err(error) => Err(error.clone()),
     };
@@ -170,15 +197,116 @@ fn clone_detail(spec: &Spec, into_cgroup: bool) -> String {
     format!("namespaces {}{cgroup}", kinds.join(" "))
 }
 
-/// Those to make in clone3. The cgroup namespace comes later, see `init`.
-fn new_namespaces(spec: &Spec) -> Namespaces {
-    spec.linux
-        .iter()
-        .flat_map(|linux| &linux.namespaces)
-        .filter(|namespace| namespace.path.is_empty() && namespace.kind != NamespaceKind::Cgroup)
-        .fold(Namespaces::NONE, |all, namespace| {
-            all.with(flag_of(namespace.kind))
-        })
+/// How the first process comes into its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By one clone3, and by itself.
+    Straight,
+    /// The same, with the parent in the namespace of processes for that time.
+    JoinedProcesses,
+    /// By another process that enters namespaces first.
+    Relayed,
+}
+
+impl Way {
+    fn of(user: UserNamespace, joined: &[Joined]) -> Self {
+        let processes = |namespace: &Joined| namespace.kind() == Namespaces::PID;
+        match user {
+            UserNamespace::Joined => Self::Relayed,
+            UserNamespace::New if !joined.is_empty() => Self::Relayed,
+            _ if joined.iter().any(processes) => Self::JoinedProcesses,
+            _ => Self::Straight,
+        }
+    }
+}
+
+fn clone_init(
+    spec: &Spec,
+    way: Way,
+    user: UserNamespace,
+    joined: &[Joined],
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Option<Child>> {
+    let mut new = namespaces::new_namespaces(spec);
+    if user != UserNamespace::Shared {
+        new = new.without(Namespaces::IPC);
+    }
+    let options = CloneOptions {
+        namespaces: Some(new),
+        cgroup,
+        as_sibling: false,
+    };
+    // In a new user namespace the process sets its clocks itself.
+    let offsets = spec
+        .linux
+        .as_ref()
+        .map(|linux| &linux.time_offsets)
+        .filter(|offsets| !offsets.is_empty() && user != UserNamespace::New);
+    let clone = || match way {
+        Way::JoinedProcesses => {
+            let processes = |namespace: &&Joined| namespace.kind() == Namespaces::PID;
+            let enter = || namespaces::enter_all(joined.iter().filter(processes));
+            // Processes that are there see the child from its first moment on.
+            namespaces::shut_out_tracers()?;
+            clone_in_pid_namespace(enter, options)
+        }
+        _ => clone3(options).map_err(|error| match user {
+            UserNamespace::New => id_map::refused_clone(&error),
+            _ => Error::sys("clone3", "", error),
+        }),
+    };
+    match (way, offsets) {
+        (Way::Relayed, _) => {
+            let enter = || {
+                init::write_self(
+                    "oom_score_adj",
+                    spec.process()
+                        .and_then(|process| process.oom_score_adj)
+                        .map(|value| value.to_string()),
+                )?;
+                namespaces::shut_out_tracers()?;
+                namespaces::enter_all(joined.iter())?;
+                offsets.map_or(Ok(()), clocks::unshare)
+            };
+            relay::clone_through(cgroup, enter, options)
+        }
+        (_, Some(offsets)) => clocks::clone_with(offsets, clone),
+        (_, None) => clone(),
+    }
+}
+
+/// Gives the child in its user namespace its ids, and what it cannot take for itself.
+fn identify(plan: InitPlan<'_>, user: UserNamespace, child: &Child) -> Result<()> {
+    let (Some(linux), Some(process)) = (&plan.spec.linux, plan.spec.process()) else {
+        return Ok(());
+    };
+    match user {
+        UserNamespace::Shared => Ok(()),
+        UserNamespace::New => {
+            let (uids, gids) = (&linux.uid_mappings, &linux.gid_mappings);
+            id_map::write(child.pid, uids, gids)?;
+            init::write_oom_score_adj(child.pid, process)?;
+            owner::give(plan.spec, plan.stdio, plan.cgroup, (uids, gids))
+        }
+        UserNamespace::Joined => {
+            let (uids, gids) = id_map::of_process(&child.pid.to_string())?;
+            for (kind, given, found) in [
+                (IdKind::User, &linux.uid_mappings, &uids),
+                (IdKind::Group, &linux.gid_mappings, &gids),
+            ] {
+                let same =
+                    given.len() == found.len() && given.iter().all(|range| found.contains(range));
+                if !given.is_empty() && !same {
+                    return Err(Error::invalid(format!(
+                        "{} differs from the ids of the user namespace that is joined",
+                        kind.list()
+                    ))
+                    .with_hint("leave it out: a user namespace that exists has its ids"));
+                }
+            }
+            owner::give(plan.spec, plan.stdio, plan.cgroup, (&uids, &gids))
+        }
+    }
 }
 
 /// A process cannot enter a pid namespace itself, only its children can: the parent enters for the time of the clone.
@@ -202,18 +330,10 @@ pub(crate) fn clone_in_pid_namespace(
     child
 }
 
-fn clone_with_joined_pids(spec: &Spec, options: CloneOptions<'_>) -> Result<Option<Child>> {
-    match spec.namespace(NamespaceKind::Pid) {
-        Some(namespace) if !namespace.path.is_empty() => {
-            clone_in_pid_namespace(|| enter_by_path(&namespace.path, Namespaces::PID), options)
-        }
-        _ => clone3(options).map_err(|error| Error::sys("clone3", "", error)),
-    }
-}
-
 fn follow(
     channel: &Channel,
     child: &Child,
+    plan: Option<InitPlan<'_>>,
     hooks: impl FnOnce(i32) -> Result<()>,
     listen: impl Fn(OwnedFd) -> Result<()>,
     trace: &mut Trace,
@@ -234,6 +354,12 @@ fn follow(
                 }
                 channel.tell_child(&FromParent::Go)?;
             }
+            Some((FromChild::Source(index), reply)) => {
+                if let (Some(plan), Some(reply)) = (plan, reply) {
+                    source::answer(plan.spec, plan.bundle, index, child, &reply);
+                }
+            }
+            Some((FromChild::Relayed(_), _)) => {}
             Some((FromChild::Terminal, master)) => terminal = master,
             Some((FromChild::Steps(steps), _)) => trace.extend(steps),
             Some((FromChild::Created, _)) => return Ok((terminal, clock::unix_ns())),
@@ -307,7 +433,7 @@ pub(crate) fn follow_to_program(
     listen: impl Fn(OwnedFd) -> Result<()>,
     trace: &mut Trace,
 ) -> Result<(Option<OwnedFd>, i64)> {
-    follow(channel, child, |_| Ok(()), listen, trace)
+    follow(channel, child, None, |_| Ok(()), listen, trace)
 }
 
 /// Where the root file system is: `root.path`, relative to the bundle.

@@ -21,6 +21,10 @@ pub enum FromChild {
     /// Namespaces and mounts are made, and it is in its cgroup; hooks of the runtime may run, the child waits for
     /// [`FromParent::Go`]. Told only when there are such hooks.
     Mounted,
+    /// Of a process that makes the container's first one: its id, its pidfd comes with this message.
+    Relayed(i32),
+    /// The source of this mount is out of its reach; the socket to answer on comes with this message.
+    Source(usize),
     /// A terminal: its master comes with this message.
     Terminal,
     /// Steps it has taken, when a trace is recorded; more than one such message may come.
@@ -40,6 +44,8 @@ pub enum FromChild {
 pub enum FromParent {
     /// The cgroup has its limits: the child may enter it. With its system call filter, compiled while the child mounts.
     Limited(Option<Filter>),
+    /// The new user namespace has its ids.
+    Mapped,
     /// Hooks have run, or the listener is taken.
     Go,
 }
@@ -157,7 +163,9 @@ impl Channel {
             .map_err(|errno| Error::sys("tell the parent", "", errno))?;
         match self.hear_parent()? {
             FromParent::Go => Ok(()),
-            FromParent::Limited(_) => Err(Error::sys("hear the parent", "", Errno::PROTO)),
+            FromParent::Limited(_) | FromParent::Mapped => {
+                Err(Error::sys("hear the parent", "", Errno::PROTO))
+            }
         }
     }
 
@@ -192,6 +200,7 @@ impl Channel {
         let bytes = match message {
             FromParent::Limited(None) => b"l".to_vec(),
             FromParent::Limited(Some(filter)) => [b"f", filter.encode().as_slice()].concat(),
+            FromParent::Mapped => b"m".to_vec(),
             FromParent::Go => b"g".to_vec(),
         };
         rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
@@ -214,6 +223,7 @@ impl Channel {
             };
             let gone = || Error::sys("hear the parent", "", Errno::PIPE);
             return match buffer.get(..length).unwrap_or_default() {
+                b"m" => Ok(FromParent::Mapped),
                 b"g" => Ok(FromParent::Go),
                 b"l" => Ok(FromParent::Limited(None)),
                 [b'f', filter @ ..] => Filter::decode(filter)

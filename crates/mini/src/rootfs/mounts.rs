@@ -34,6 +34,34 @@ pub struct MountContext<'a> {
     pub bundle: &'a Path,
     /// The container's cgroup in each hierarchy.
     pub cgroups: &'a [CgroupView],
+    /// The source of this bind mount when it is open already, see [`open_source`].
+    pub source: Option<&'a OwnedFd>,
+}
+
+/// Whether a mount shows what is mounted elsewhere already.
+pub fn is_bind(mount: &Mount) -> bool {
+    let asks = |word: &str| mount.kind == word || mount.options.iter().any(|option| option == word);
+    mount.kind != "cgroup" && mount.kind != "cgroup2" && (asks("bind") || asks("rbind"))
+}
+
+/// A detached copy of what a bind mount shows.
+///
+/// # Errors
+/// The errno of `open_tree`; [`source_error`] says it in words.
+pub fn open_source(bundle: &Path, mount: &Mount) -> Result<OwnedFd, Errno> {
+    let recursive = mount.kind == "rbind" || mount.options.iter().any(|option| option == "rbind");
+    open_copy(&bundle.join(&mount.source), recursive)
+}
+
+/// What it means that a bind mount's source cannot be opened.
+pub fn source_error(bundle: &Path, mount: &Mount, errno: Errno) -> Error {
+    let source = bundle.join(&mount.source);
+    let error = Error::sys("bind mount of", source.display(), errno);
+    match errno {
+        Errno::ACCESS => error.with_hint("we are not let through to it: look at the rights of the directories above"),
+        Errno::INVAL => error.with_hint("in a user namespace, what has mounts below is bound with them or not at all: use rbind"),
+        _ => error,
+    }
 }
 
 /// Makes one mount.
@@ -53,8 +81,13 @@ pub fn mount(context: MountContext<'_>, mount: &Mount) -> Result<()> {
                 mount.destination
             )));
         }
-        let source = context.bundle.join(&mount.source);
-        clone_tree(&source, options.recursive_bind || mount.kind == "rbind")?
+        match context.source {
+            Some(source) => source
+                .try_clone()
+                .map_err(|error| Error::sys("duplicate", "the source of a mount", error))?,
+            None => open_source(context.bundle, mount)
+                .map_err(|errno| source_error(context.bundle, mount, errno))?,
+        }
     } else {
         new_filesystem(&mount.kind, &mount.source, &options.data).map_err(|errno| {
             Error::sys(
@@ -102,12 +135,16 @@ fn sys_io(mount: &Mount, error: std::io::Error) -> Error {
 /// # Errors
 /// `Sys`.
 pub fn clone_tree(source: &Path, recursive: bool) -> Result<OwnedFd> {
+    open_copy(source, recursive)
+        .map_err(|errno| Error::sys("bind mount of", source.display(), errno))
+}
+
+fn open_copy(source: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     open_tree(CWD, source, flags)
-        .map_err(|errno| Error::sys("bind mount of", source.display(), errno))
 }
 
 /// A detached copy of what an open file is, with all below it.

@@ -16,9 +16,12 @@ use crate::rootfs::resolve::is_mount_point;
 /// Slaves by default: a file system that is unmounted on the host leaves us too, and nothing of ours shows there. With
 /// `shared`, volumes stay peers of the host's mounts, as asked for; then only the root file system is cut off.
 ///
+/// `locked` says that the mounts are locked together, as they are in a mount namespace of a new user namespace: then only a
+/// mount of our own can become the root.
+///
 /// # Errors
 /// `Sys`; `Unsupported` for `shared` when the root file system is not a mount.
-pub fn detach_from_host(rootfs: &Path, kind: u64) -> Result<()> {
+pub fn detach_from_host(rootfs: &Path, kind: u64, locked: bool) -> Result<()> {
     let error = |errno| Error::sys("prepare root", rootfs.display(), errno);
     let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let set = |path: &Path, kind: u64, recursive: bool| {
@@ -33,7 +36,7 @@ pub fn detach_from_host(rootfs: &Path, kind: u64) -> Result<()> {
     let is_mount = is_mount_point(rootfs).map_err(error)?;
     if kind == propagation::SLAVE || kind == propagation::PRIVATE {
         set(Path::new("/"), kind, true)?;
-        if is_mount {
+        if is_mount && !locked {
             return Ok(());
         }
     } else {

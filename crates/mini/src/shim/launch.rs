@@ -249,7 +249,9 @@ fn start(
         .spec
         .linux
         .as_ref()
-        .map_or(Namespaces::NONE, namespaces_to_join);
+        .map_or(Namespaces::NONE, |linux| {
+            namespaces_to_join(linux, process.pid)
+        });
     Ok(Started {
         bundle,
         namespaces,

@@ -28,3 +28,4 @@ mod shim_life;
 mod shim_log;
 mod terminal;
 mod trace;
+mod user_namespace;
