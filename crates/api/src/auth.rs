@@ -64,6 +64,9 @@ pub struct LoginRequest {
     pub name: String,
     /// The password.
     pub password: SecretText,
+    /// Six digits of the authenticator app, or a recovery code, when the answer was `second_factor_required`.
+    #[serde(default)]
+    pub code: Option<SecretText>,
 }
 
 /// Proves again who is there, before what gives power over the host.
@@ -85,6 +88,8 @@ pub struct Me {
     pub session_expires_at: Timestamp,
     /// How long the session lives without a request, in seconds.
     pub session_idle_limit_s: u64,
+    /// The password is a one-time password: until another is chosen, nothing else is answered.
+    pub must_change_password: bool,
 }
 
 /// What the page needs before anyone is signed in.

@@ -185,6 +185,23 @@ identifier!(
     JobId, "job id", "letters, digits and '-', at most 64",
     |v| is_name(v, 64) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 );
+identifier!(
+    /// A user's name.
+    UserName, "user name", "1 to 64 of letters, digits, '_', '.', '-' and '@', not only dots",
+    |v| {
+        (1..=64).contains(&v.len())
+            && v.bytes().any(|b| b != b'.')
+            && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'@'))
+    }
+);
+identifier!(
+    /// A session's handle, which opens nothing.
+    SessionId, "session id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
+);
+identifier!(
+    /// A token's handle, which opens nothing.
+    TokenId, "token id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
+);
 
 #[cfg(test)]
 mod tests {
@@ -216,6 +233,9 @@ mod tests {
             assert!(VolumeName::parse(trick).is_err(), "{trick:?}");
             assert!(NetworkId::parse(trick).is_err(), "{trick:?}");
             assert!(JobId::parse(trick).is_err(), "{trick:?}");
+            assert!(UserName::parse(trick).is_err(), "{trick:?}");
+            assert!(SessionId::parse(trick).is_err(), "{trick:?}");
+            assert!(TokenId::parse(trick).is_err(), "{trick:?}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! Sizes are in bytes, times are RFC 3339 in UTC, and a number's unit stands in its name. [`operation`] is the one table
 //! of routes: the server builds its router from it, [`openapi`] its document, and both demand a permission of each entry.
 
+pub mod account;
+pub mod audit;
 pub mod auth;
 pub mod capability;
 pub mod compare;
@@ -22,4 +24,6 @@ pub mod preview;
 pub mod problem;
 pub mod revision;
 pub mod stats;
+pub mod token;
+pub mod user;
 pub mod volume;

@@ -95,6 +95,22 @@ pub enum Topic {
     Logs(LogsArgs),
 }
 
+impl Topic {
+    /// The engine that it is about; `None` when it is not about a single one.
+    pub fn engine(&self) -> Option<&EngineName> {
+        match self {
+            Self::Engines(_) | Self::Jobs(_) | Self::Host(_) => None,
+            Self::Containers(args)
+            | Self::Images(args)
+            | Self::Volumes(args)
+            | Self::Networks(args)
+            | Self::Events(args) => Some(&args.engine),
+            Self::Stats(args) => Some(&args.engine),
+            Self::Logs(args) => Some(&args.engine),
+        }
+    }
+}
+
 /// No arguments: `{}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct NoArgs {}

@@ -6,6 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::{
+        Ended, PasswordChangeRequest, RecoveryCodes, SecondFactor, SessionInfo, TotpBegun,
+        TotpEnableRequest,
+    },
+    audit::{AuditPage, AuditQuery, AuditVerified},
     auth::{ConfirmRequest, LoginRequest, Me, Role, SessionStatus, SetupRequest},
     capability::Capabilities,
     compare::{CompareRequest, CompareResult, CompareStarted},
@@ -26,6 +31,8 @@ use crate::{
     preview::Preview,
     revision::Written,
     stats::{HistoryQuery, StatsHistory},
+    token::{Token, TokenCreateRequest, TokenCreated, TokenListQuery},
+    user::{OneTimePassword, User, UserCreateRequest, UserUpdateRequest},
     volume::{
         VolumeCreateRequest, VolumeDetail, VolumePreviewRequest, VolumeRemoveRequest, VolumeSummary,
     },
@@ -40,12 +47,18 @@ pub const BASE_PATH: &str = "/api/v1";
 pub enum Permission {
     /// Anyone who reaches the server.
     Public,
-    /// Who is signed in.
+    /// Who is signed in, whatever the role, about the own account; in person, so not with a token.
+    Own,
+    /// The same, with the password given in the last ten minutes.
+    OwnConfirmed,
+    /// Viewers and those above.
     Read,
     /// Operators and administrators.
     Operate,
     /// Administrators.
     Admin,
+    /// Administrators in person, with the password given in the last ten minutes.
+    AdminConfirmed,
 }
 
 impl Permission {
@@ -53,10 +66,20 @@ impl Permission {
     pub fn allows(self, role: Option<Role>) -> bool {
         match self {
             Self::Public => true,
-            Self::Read => role.is_some(),
+            Self::Own | Self::OwnConfirmed | Self::Read => role.is_some(),
             Self::Operate => role.is_some_and(|role| role >= Role::Operator),
-            Self::Admin => role == Some(Role::Admin),
+            Self::Admin | Self::AdminConfirmed => role == Some(Role::Admin),
         }
+    }
+
+    /// A token, which anyone may carry, is not enough.
+    pub fn in_person(self) -> bool {
+        matches!(self, Self::Own | Self::OwnConfirmed | Self::AdminConfirmed)
+    }
+
+    /// The password must have been given a short while ago: an unlocked screen must not be enough.
+    pub fn confirmed(self) -> bool {
+        matches!(self, Self::OwnConfirmed | Self::AdminConfirmed)
     }
 }
 
@@ -158,6 +181,35 @@ operations! {
         Confirm Post "/auth/confirm" Public ((), ConfirmRequest) Ok Me, "Proves again who is signed in; what gives power over the host asks for it ten minutes after the last time.";
         Logout Post "/auth/logout" Public ((), ()) Nothing (), "Signs out.";
     }
+    "account" {
+        PasswordChange Post "/account/password" Own ((), PasswordChangeRequest) Ok Ended, "Gives oneself another password and ends one's other sessions.";
+        OwnSessions Get "/account/sessions" Own ((), ()) Ok Items<SessionInfo>, "Lists one's own sessions, newest first.";
+        OwnSessionsEnd Post "/account/sessions/end-others" Own ((), ()) Ok Ended, "Ends one's own sessions but this one.";
+        OwnSessionEnd Post "/account/sessions/{session}/end" Own ((), ()) Ok Ended, "Ends one of one's own sessions.";
+        SecondFactorGet Get "/account/second-factor" Own ((), ()) Ok SecondFactor, "Tells how the account proves who signs in, beside the password.";
+        TotpBegin Post "/account/totp/begin" OwnConfirmed ((), ()) Ok TotpBegun, "Makes a secret for an authenticator app; nothing asks for its codes yet.";
+        TotpEnable Post "/account/totp/enable" OwnConfirmed ((), TotpEnableRequest) Ok RecoveryCodes, "Asks for a code at each sign-in from now on, and makes recovery codes.";
+        TotpDisable Post "/account/totp/disable" OwnConfirmed ((), ()) Ok SecondFactor, "Asks for no code any more; the secret and the recovery codes are gone.";
+        RecoveryCodesMake Post "/account/recovery-codes" OwnConfirmed ((), ()) Ok RecoveryCodes, "Makes recovery codes; those from before are void.";
+        TokenList Get "/tokens" Own (TokenListQuery, ()) Ok Items<Token>, "Lists tokens, newest first.";
+        TokenCreate Post "/tokens" OwnConfirmed ((), TokenCreateRequest) Created TokenCreated, "Makes a token for oneself; its secret is shown this once.";
+        TokenRevoke Post "/tokens/{token}/revoke" Own ((), ()) Ok Written, "Revokes a token of one's own, as an administrator anyone's.";
+    }
+    "users" {
+        UserList Get "/users" Admin ((), ()) Ok Items<User>, "Lists users by name.";
+        UserCreate Post "/users" AdminConfirmed ((), UserCreateRequest) Created OneTimePassword, "Makes a user with a one-time password, which is shown this once.";
+        UserGet Get "/users/{user}" Admin ((), ()) Ok User, "Tells about one user.";
+        UserUpdate Patch "/users/{user}" AdminConfirmed ((), UserUpdateRequest) Ok User, "Changes a user's role, or keeps a user out; the last administrator stays one.";
+        UserPassword Post "/users/{user}/one-time-password" AdminConfirmed ((), ()) Ok OneTimePassword, "Gives a user a one-time password and ends the user's sessions.";
+        UserSecondFactorRemove Post "/users/{user}/second-factor/remove" AdminConfirmed ((), ()) Ok User, "Takes a user's lost second factor away and ends the user's sessions.";
+        UserRemove Post "/users/{user}/remove" AdminConfirmed ((), ()) Ok Written, "Removes a user with sessions and tokens; the last administrator stays.";
+        UserSessions Get "/users/{user}/sessions" Admin ((), ()) Ok Items<SessionInfo>, "Lists a user's sessions, newest first.";
+        UserSessionsEnd Post "/users/{user}/sessions/end" Admin ((), ()) Ok Ended, "Ends all sessions of a user.";
+    }
+    "audit" {
+        AuditSearch Get "/audit" Admin (AuditQuery, ()) Ok AuditPage, "Searches the audit log, newest first.";
+        AuditVerify Get "/audit/verify" Admin ((), ()) Ok AuditVerified, "Checks the chain of hashes of the whole audit log.";
+    }
     "system" {
         ApiDocument Get "/openapi.json" Read ((), ()) Ok ApiDocument, "Returns this document.";
         Capabilities Get "/capabilities" Read ((), ()) Ok Capabilities, "Tells what works here, what does not, why, and what would make it work.";
@@ -252,10 +304,17 @@ mod tests {
     }
 
     #[test]
-    fn viewers_change_nothing() {
+    fn viewers_change_nothing_but_their_own_account() {
         for operation in OPERATIONS {
-            if operation.permission == Permission::Read {
-                assert!(!operation.mutates(), "{}", operation.name);
+            match operation.permission {
+                Permission::Read => assert!(!operation.mutates(), "{}", operation.name),
+                Permission::Own | Permission::OwnConfirmed => assert!(
+                    operation.path.starts_with("/account/")
+                        || operation.path.starts_with("/tokens"),
+                    "{}",
+                    operation.name
+                ),
+                _ => {}
             }
         }
     }
@@ -267,5 +326,7 @@ mod tests {
         assert!(!Permission::Operate.allows(Some(Role::Viewer)));
         assert!(Permission::Operate.allows(Some(Role::Admin)));
         assert!(!Permission::Admin.allows(Some(Role::Operator)));
+        assert!(!Permission::AdminConfirmed.allows(Some(Role::Operator)));
+        assert!(Permission::Own.allows(Some(Role::Viewer)) && !Permission::Own.allows(None));
     }
 }

@@ -53,6 +53,10 @@ pub enum ProblemCode {
     Unauthenticated,
     /// What gives power over the host needs the password again: `POST /auth/confirm`, then try again.
     Reauthenticate,
+    /// The password is right, and the account also asks for a code: send the same again with `code`.
+    SecondFactorRequired,
+    /// The password is a one-time password: choose another with `POST /account/password`.
+    PasswordChangeRequired,
     /// Name, password or set-up token are wrong.
     WrongCredentials,
     /// No administrator exists yet: set up first.
@@ -106,6 +110,10 @@ impl ProblemCode {
             Self::Invalid => "correct the fields that errors names",
             Self::Unauthenticated | Self::SetupDone => "sign in",
             Self::Reauthenticate => "enter your password again",
+            Self::SecondFactorRequired => {
+                "enter the six digits that your authenticator app shows, or a recovery code"
+            }
+            Self::PasswordChangeRequired => "choose a password of your own",
             Self::WrongCredentials => {
                 "check name and password; `containeros user reset NAME` sets a new password"
             }

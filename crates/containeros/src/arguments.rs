@@ -1,7 +1,8 @@
 //! What can be said on the command line and in the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use api::id::{EngineName, TokenId};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::settings::LogFormat;
@@ -89,6 +90,12 @@ pub(crate) enum Command {
     /// Add a user or give one a new password.
     #[command(subcommand)]
     User(UserCommand),
+    /// Make, list or revoke API tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Check the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the settings that are in force.
     Config,
 }
@@ -130,6 +137,76 @@ pub(crate) enum UserCommand {
     },
 }
 
+/// About API tokens, for scripts: `Authorization: Bearer TOKEN`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, alone and this once.
+    Create {
+        /// What it is for.
+        name: String,
+        /// The most it may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// How long it works: a number with s, m, h or d, such as 12h or 30d; at most 366d.
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        expires: Duration,
+        /// It changes nothing.
+        #[arg(long)]
+        read_only: bool,
+        /// Only this engine, docker or mini; can be given several times.
+        #[arg(long, value_name = "ENGINE", value_parser = parse_engine)]
+        engine: Vec<EngineName>,
+    },
+    /// List the tokens that exist, without their secrets.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token.
+    Revoke {
+        /// Its id, as the list shows it.
+        #[arg(value_parser = parse_token_id)]
+        id: TokenId,
+    },
+}
+
+/// About the audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check the chain of hashes; the exit code is 1 when it is broken.
+    Verify,
+}
+
+/// Reads a number with its unit.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time: write a number with s, m, h or d, such as 30d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number = text.strip_suffix(unit).ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_not_a_number| wrong())?;
+    let life = Duration::from_secs(number.checked_mul(seconds).ok_or_else(wrong)?);
+    if server::auth::TOKEN_LIFE.contains(&life) {
+        Ok(life)
+    } else {
+        Err("a token works for one minute to 366 days".to_owned())
+    }
+}
+
+fn parse_engine(text: &str) -> Result<EngineName, String> {
+    EngineName::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn parse_token_id(text: &str) -> Result<TokenId, String> {
+    TokenId::parse(text).map_err(|invalid| invalid.to_string())
+}
+
 /// A role on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
@@ -141,11 +218,45 @@ pub(crate) enum RoleName {
     Admin,
 }
 
+impl From<RoleName> for api::auth::Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Viewer => Self::Viewer,
+            RoleName::Operator => Self::Operator,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_bounds() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(parse_time("12h"), Ok(Duration::from_hours(12)));
+        assert_eq!(parse_time("366d"), Ok(Duration::from_hours(366 * 24)));
+        for bad in [
+            "",
+            "d",
+            "5",
+            "5 d",
+            "-1d",
+            "1.5d",
+            "5w",
+            "59s",
+            "367d",
+            "99999999999999999999d",
+            "5ä",
+        ] {
+            assert!(parse_time(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_time("213503982334602d").is_err());
+    }
 
     #[test]
     fn the_command_line_is_sound_and_flags_may_stand_behind_the_verb() {

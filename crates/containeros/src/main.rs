@@ -1,11 +1,14 @@
-//! The `containeros` command: `serve`, `engine`, `doctor`, `user`, `config`. Nothing but wiring.
+//! The `containeros` command: `serve`, `engine`, `doctor`, `user`, `token`, `audit`, `config`. Nothing but wiring.
 
 mod arguments;
+mod audit;
 mod doctor;
 mod host;
 mod serve;
 mod settings;
+mod state;
 mod terminal;
+mod token;
 mod user;
 
 use std::{io::Write as _, process::ExitCode};
@@ -53,6 +56,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::User(command) => user::run(&settings, command)
                 .await
                 .map(|()| ExitCode::SUCCESS),
+            Command::Token(command) => token::run(&settings, command)
+                .await
+                .map(|()| ExitCode::SUCCESS),
+            Command::Audit(arguments::AuditCommand::Verify) => audit::verify(&settings),
             Command::Config => settings.print().map(|()| ExitCode::SUCCESS),
         }
     });

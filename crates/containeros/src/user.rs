@@ -4,14 +4,12 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use api::auth::Role;
-use server::{
-    auth::{check_name, check_password, put_user},
-    db::Db,
-};
+use server::auth::{check_name, check_password, put_user};
 
 use crate::{
     arguments::{RoleName, UserCommand},
     settings::Settings,
+    state::State,
     terminal::read_secret,
 };
 
@@ -24,20 +22,21 @@ pub(crate) async fn run(settings: &Settings, command: UserCommand) -> anyhow::Re
     if let Err(message) = check_name(&name) {
         bail!("the name {message}");
     }
-    let role = match role {
-        RoleName::Viewer => Role::Viewer,
-        RoleName::Operator => Role::Operator,
-        RoleName::Admin => Role::Admin,
-    };
-    let directory = server::server::server_dir(&settings.state_dir)?;
-    let db = Db::open(&directory.join("server.db"))?;
+    let role = Role::from(role);
+    let state = State::open(settings)?;
     let password = tokio::task::spawn_blocking(|| read_secret("Password (at least 12 characters)"))
         .await
         .context("read the password")??;
     if let Err(message) = check_password(&password) {
         bail!("the password {message}");
     }
-    if !put_user(&db, &name, &password, role, replace).await? {
+    let operation = if replace {
+        "UserPassword"
+    } else {
+        "UserCreate"
+    };
+    state.audit(operation, &format!("/users/{name}")).await?;
+    if !put_user(&state.db, &name, &password, role, replace).await? {
         bail!(if replace {
             "there is no user of this name: `containeros user add` makes one"
         } else {

@@ -1,5 +1,10 @@
 //! The audit log: who did what to which object, and whether it was let through. Append-only JSON lines, each with the hash
-//! of the one before, on the disk before the act begins.
+//! of the one before, on the disk before the act begins. Several processes may append: each takes the file's lock and goes
+//! on where the file ends.
+
+mod read;
+
+pub use read::verify;
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,6 +26,9 @@ const FIRST: &str = "00000000000000000000000000000000000000000000000000000000000
 pub struct Entry {
     /// Who; empty when nobody was signed in.
     pub user: String,
+    /// The name of the token that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// From where.
     pub ip: String,
     /// The operation's name.
@@ -58,7 +66,12 @@ pub struct AuditError {
 
 /// The open log; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Audit(Arc<Mutex<Writer>>);
+pub struct Audit {
+    writer: Arc<Mutex<Writer>>,
+    directory: Arc<Path>,
+    /// One reader of the whole log at a time: it reads much.
+    reading: Arc<tokio::sync::Semaphore>,
+}
 
 #[derive(Debug)]
 struct Writer {
@@ -87,13 +100,18 @@ impl Audit {
         // A line that was cut short by a crash was never acknowledged: it goes.
         let io = |what| error(what, &path);
         file.set_len(sound_bytes).map_err(io("cut"))?;
-        Ok(Self(Arc::new(Mutex::new(Writer {
+        let writer = Writer {
             path,
             file,
             bytes: sound_bytes,
             seq,
             last_hash,
-        }))))
+        };
+        Ok(Self {
+            writer: Arc::new(Mutex::new(writer)),
+            directory: directory.into(),
+            reading: Arc::new(tokio::sync::Semaphore::new(1)),
+        })
     }
 
     /// Writes an entry to the disk.
@@ -101,7 +119,7 @@ impl Audit {
     /// # Errors
     /// When it is not certain to be on the disk: then the act must not happen.
     pub async fn append(&self, entry: Entry) -> Result<(), AuditError> {
-        let writer = Arc::clone(&self.0);
+        let writer = Arc::clone(&self.writer);
         tokio::task::spawn_blocking(move || {
             writer
                 .lock()
@@ -121,6 +139,22 @@ impl Audit {
 
 impl Writer {
     fn append(&mut self, entry: Entry) -> Result<(), AuditError> {
+        self.file.lock().map_err(error("lock", &self.path))?;
+        if !self.is_current() {
+            // Another process put the file aside.
+            self.file = open(&self.path)?;
+            self.file.lock().map_err(error("lock", &self.path))?;
+            // No length at all: what is there is read.
+            self.bytes = u64::MAX;
+        }
+        let written = self.append_locked(entry);
+        // The lock ends with the file at the latest.
+        drop(self.file.unlock());
+        written
+    }
+
+    fn append_locked(&mut self, entry: Entry) -> Result<(), AuditError> {
+        self.catch_up()?;
         if self.bytes >= ROTATE_AT_BYTES {
             let aside = self
                 .path
@@ -157,6 +191,52 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// The open file is still the one of that name.
+    #[cfg(unix)]
+    fn is_current(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        match (self.file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        }
+    }
+
+    /// A file that is open cannot be renamed here.
+    #[cfg(not(unix))]
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// Goes on behind what another process (`containeros token create`) wrote meanwhile.
+    fn catch_up(&mut self) -> Result<(), AuditError> {
+        let bytes = self
+            .file
+            .metadata()
+            .map_err(error("look at", &self.path))?
+            .len();
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        let (mut seq, mut last_hash, sound_bytes) = last_of(&self.path)?;
+        if seq == 0
+            && let Some(aside) = self.path.parent().and_then(newest_aside)
+        {
+            (seq, last_hash, _) = last_of(&aside)?;
+        }
+        if bytes > sound_bytes {
+            self.file
+                .set_len(sound_bytes)
+                .map_err(error("cut", &self.path))?;
+        }
+        if seq > 0 {
+            (self.seq, self.last_hash) = (seq, last_hash);
+        }
+        self.bytes = sound_bytes;
+        Ok(())
+    }
+}
+
 fn error(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> AuditError + use<> {
     let path = path.to_owned();
     move |source| AuditError {
@@ -176,8 +256,9 @@ fn open(path: &Path) -> Result<File, AuditError> {
 
 /// Hash over a line's content and the hash before it.
 fn chain(seq: u64, time: &str, entry: &Entry, previous: &str) -> String {
-    let content = serde_json::json!([seq, time, entry, previous]).to_string();
-    hex::encode(Sha256::digest(content.as_bytes()))
+    // In the order of the declaration, whatever features the library of JSON is built with.
+    let content = serde_json::to_vec(&(seq, time, entry, previous)).unwrap_or_default();
+    hex::encode(Sha256::digest(content))
 }
 
 /// Returns the next number, the last hash, and how many bytes hold whole lines.
@@ -210,6 +291,11 @@ fn last_of(path: &Path) -> Result<(u64, String, u64), AuditError> {
 
 /// The log that was put aside last.
 fn newest_aside(directory: &Path) -> Option<PathBuf> {
+    asides(directory).pop()
+}
+
+/// The logs that were put aside, oldest first.
+fn asides(directory: &Path) -> Vec<PathBuf> {
     let number = |path: &Path| -> Option<u64> {
         let name = path.file_name()?.to_str()?;
         name.strip_prefix("audit-")?
@@ -217,35 +303,14 @@ fn newest_aside(directory: &Path) -> Option<PathBuf> {
             .parse()
             .ok()
     };
-    std::fs::read_dir(directory)
-        .ok()?
+    let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| number(path).is_some())
-        .max_by_key(|path| number(path))
-}
-
-/// Counts the lines of a log whose chain is whole.
-///
-/// # Errors
-/// With a sentence that names the first line that was changed or is missing.
-pub fn verify(path: &Path) -> Result<u64, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|e| format!("read {}: {e}", path.display()))?;
-    let mut expected: Option<(u64, String)> = None;
-    let mut count = 0;
-    for (number, text) in text.lines().enumerate() {
-        let line: Line =
-            serde_json::from_str(text).map_err(|e| format!("line {}: {e}", number + 1))?;
-        let follows = expected
-            .as_ref()
-            .is_none_or(|(seq, hash)| *seq == line.seq && *hash == line.previous);
-        if !follows || chain(line.seq, &line.time, &line.entry, &line.previous) != line.hash {
-            return Err(format!("line {}: the chain is broken", number + 1));
-        }
-        expected = Some((line.seq + 1, line.hash));
-        count += 1;
-    }
-    Ok(count)
+        .collect();
+    found.sort_by_key(|path| number(path));
+    found
 }
 
 #[cfg(test)]
@@ -255,6 +320,7 @@ mod tests {
     fn entry(target: &str) -> Entry {
         Entry {
             user: "ana".into(),
+            token: None,
             ip: "127.0.0.1".into(),
             operation: "ContainerStop".into(),
             target: target.into(),
@@ -284,7 +350,8 @@ mod tests {
             .append(entry("/b"))
             .await
             .unwrap();
-        assert_eq!(verify(&path), Ok(2));
+        let verified = read::verify(dir.path()).unwrap();
+        assert!(verified.whole && verified.lines == 2, "{verified:?}");
     }
 
     #[tokio::test]
@@ -304,17 +371,66 @@ mod tests {
         let next: Line =
             serde_json::from_str(std::fs::read_to_string(&path).unwrap().trim()).unwrap();
         assert_eq!((next.seq, next.previous), (1, last.hash));
+        let verified = read::verify(dir.path()).unwrap();
+        assert!(verified.whole && verified.lines == 2, "{verified:?}");
+        assert_eq!(verified.last_hash, next.hash);
     }
 
     #[tokio::test]
-    async fn a_changed_line_is_found() {
+    async fn what_was_changed_or_taken_out_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         let audit = Audit::open(dir.path()).unwrap();
-        audit.append(entry("/a")).await.unwrap();
-        audit.append(entry("/b")).await.unwrap();
-        let text = std::fs::read_to_string(&path).unwrap().replace("/a", "/x");
-        std::fs::write(&path, text).unwrap();
-        assert!(verify(&path).unwrap_err().contains("line 1"));
+        for target in ["/a", "/b", "/c"] {
+            audit.append(entry(target)).await.unwrap();
+        }
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = whole.lines().collect();
+        let broken = |text: String, place: &str| {
+            std::fs::write(&path, text).unwrap();
+            let verified = read::verify(dir.path()).unwrap();
+            assert!(!verified.whole);
+            let at = verified.broken_at.unwrap();
+            assert!(at.contains(place), "{at}");
+        };
+        broken(whole.replace("/a", "/x"), "line 1");
+        broken(format!("{}\n{}\n", lines[0], lines[2]), "line 2");
+        broken(format!("{}\nrubbish\n", lines[0]), "line 2");
+        broken(format!("{}\n{}\n", lines[1], lines[0]), "line 2");
+    }
+
+    #[tokio::test]
+    async fn two_processes_write_one_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (
+            Audit::open(dir.path()).unwrap(),
+            Audit::open(dir.path()).unwrap(),
+        );
+        for number in 0..3 {
+            one.append(entry(&format!("/one/{number}"))).await.unwrap();
+            two.append(entry(&format!("/two/{number}"))).await.unwrap();
+        }
+        let verified = read::verify(dir.path()).unwrap();
+        assert!(verified.whole && verified.lines == 6, "{verified:?}");
+        // Also over the moment when one puts the file aside.
+        std::fs::rename(
+            dir.path().join("audit.jsonl"),
+            dir.path().join("audit-6.jsonl"),
+        )
+        .unwrap();
+        two.append(entry("/two/aside")).await.unwrap();
+        one.append(entry("/one/aside")).await.unwrap();
+        let verified = read::verify(dir.path()).unwrap();
+        assert!(verified.whole && verified.lines == 8, "{verified:?}");
+    }
+
+    #[test]
+    fn the_hash_of_a_line_is_the_same_in_every_build() {
+        assert_eq!(
+            chain(7, "2026-01-01T00:00:00Z", &entry("/a"), FIRST),
+            hex::encode(Sha256::digest(format!(
+                r#"[7,"2026-01-01T00:00:00Z",{{"user":"ana","ip":"127.0.0.1","operation":"ContainerStop","target":"/a","decision":"allowed","request_id":"r"}},"{FIRST}"]"#
+            )))
+        );
     }
 }

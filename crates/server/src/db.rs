@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Each entry brings the schema one version further; entries are never changed, only added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE users (
         name TEXT PRIMARY KEY COLLATE NOCASE,
@@ -24,6 +24,36 @@ const MIGRATIONS: [&str; 2] = [
     CREATE INDEX sessions_of_user ON sessions (user);
 ",
     "ALTER TABLE sessions ADD COLUMN confirmed_at_ms INTEGER NOT NULL DEFAULT 0;",
+    // A password with a `one_time_until_ms` was made for the user, who must choose another. `totp_step` is the last time step
+    // whose code was taken. Tokens without a user were made on the host.
+    "
+    ALTER TABLE users ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE users ADD COLUMN one_time_until_ms INTEGER;
+    ALTER TABLE users ADD COLUMN last_login_at_ms INTEGER;
+    ALTER TABLE users ADD COLUMN totp_secret BLOB;
+    ALTER TABLE users ADD COLUMN totp_pending BLOB;
+    ALTER TABLE users ADD COLUMN totp_step INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN user_agent TEXT NOT NULL DEFAULT '';
+    CREATE TABLE recovery_codes (
+        user TEXT NOT NULL COLLATE NOCASE REFERENCES users (name) ON DELETE CASCADE ON UPDATE CASCADE,
+        code_hash BLOB NOT NULL,
+        PRIMARY KEY (user, code_hash)
+    ) STRICT;
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        secret_hash BLOB NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        user TEXT COLLATE NOCASE REFERENCES users (name) ON DELETE CASCADE ON UPDATE CASCADE,
+        role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+        read_only INTEGER NOT NULL,
+        engines TEXT,
+        created_at_ms INTEGER NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        last_used_at_ms INTEGER,
+        last_used_ip TEXT
+    ) STRICT;
+    CREATE INDEX tokens_of_user ON tokens (user);
+",
 ];
 
 /// How many requests may wait for the database thread; more wait for a place.
@@ -138,16 +168,17 @@ fn connect(path: &Path) -> Result<Connection, DbError> {
             known: MIGRATIONS.len(),
         });
     }
-    for (version, migration) in MIGRATIONS.iter().enumerate().skip(found) {
-        let step = connection.transaction().map_err(sqlite("migrate"))?;
-        step.execute_batch(migration).map_err(sqlite("migrate"))?;
-        step.pragma_update(
-            None,
-            "user_version",
-            i64::try_from(version + 1).unwrap_or(i64::MAX),
-        )
-        .map_err(sqlite("migrate"))?;
-        step.commit().map_err(sqlite("migrate"))?;
+    if found < MIGRATIONS.len() {
+        // All steps or none: a version that was between two releases never reaches the disk.
+        let steps = connection.transaction().map_err(sqlite("migrate"))?;
+        for migration in MIGRATIONS.iter().skip(found) {
+            steps.execute_batch(migration).map_err(sqlite("migrate"))?;
+        }
+        let reached = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        steps
+            .pragma_update(None, "user_version", reached)
+            .map_err(sqlite("migrate"))?;
+        steps.commit().map_err(sqlite("migrate"))?;
     }
     Ok(connection)
 }
@@ -170,6 +201,29 @@ mod tests {
                 .unwrap();
             assert_eq!(count, 0);
         }
+    }
+
+    #[tokio::test]
+    async fn an_older_schema_comes_forward_with_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(
+            "PRAGMA user_version = 1; INSERT INTO users VALUES ('ana', 'hash', 'admin', 1);",
+        )
+        .unwrap();
+        drop(old);
+        let db = Db::open(&path).unwrap();
+        let (version, disabled): (usize, bool) = db
+            .run("look", |c| {
+                let version = c.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0))?;
+                let disabled = c.query_row("SELECT disabled FROM users", [], |r| r.get(0))?;
+                Ok((version as usize, disabled))
+            })
+            .await
+            .unwrap();
+        assert_eq!((version, disabled), (MIGRATIONS.len(), false));
     }
 
     #[test]

@@ -9,8 +9,9 @@ mod root;
 mod router;
 mod tls;
 
+pub(crate) use crate::auth::Caller;
 pub(crate) use error::{ApiError, request_id, with_request_id};
-pub(crate) use extract::{Body, Caller, Params, QueryParams};
+pub(crate) use extract::{Body, Params, Person, QueryParams};
 pub(crate) use guard::{Peer, cookie_name};
 pub(crate) use listen::{ListenError, Listener, serve};
 pub(crate) use origin::Origins;

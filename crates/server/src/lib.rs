@@ -5,7 +5,7 @@
 //! | [`config`], [`server`] | what the server is told; the parts put together, opening and serving |
 //! | `http` | listening, the root layer that no route escapes, the router, errors |
 //! | `rest` | what each operation does; thin |
-//! | [`auth`], [`audit`], [`db`] | who may come in; what was done; what is kept |
+//! | [`auth`], [`audit`], [`db`], [`sealed`] | who may come in; what was done; what is kept; secrets among it |
 //! | [`engines`], [`mirror`] | the engines and whether they answer; what they have |
 //! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
 //! | [`jobs`], [`compare`], [`inside`], [`background`] | long work; engines side by side; what a container is made of; what runs unasked |
@@ -32,6 +32,7 @@ pub mod mirror;
 mod preview;
 pub mod process;
 mod rest;
+pub mod sealed;
 pub mod server;
 pub mod state;
 

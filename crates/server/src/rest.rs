@@ -1,6 +1,8 @@
 //! What each operation does. Handlers read a typed request, check it, ask the engine and answer with our own types; a
 //! client's bytes never reach an engine.
 
+pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod bulk;
 pub(crate) mod containers;
@@ -18,6 +20,8 @@ mod policy;
 pub(crate) mod remove;
 pub(crate) mod system;
 mod target;
+pub(crate) mod tokens;
+pub(crate) mod users;
 pub(crate) mod volumes;
 
 pub(crate) use target::{Target, engine_of};

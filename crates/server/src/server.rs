@@ -14,6 +14,7 @@ use crate::{
     http::{self, ListenError, Listener, Origins},
     live::Hub,
     preview::Previews,
+    sealed::{SealError, Sealer},
     state::{AppState, Inner},
 };
 
@@ -43,6 +44,9 @@ pub enum StartError {
     /// Sign-in.
     #[error(transparent)]
     Auth(#[from] FirstUserError),
+    /// The key of secrets.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// What runs beside the requests.
     #[error(transparent)]
     Background(#[from] BackgroundError),
@@ -62,7 +66,7 @@ impl StartError {
             Self::Listen(_) => {
                 "another ContainerOS may be running; choose another address with --listen"
             }
-            Self::Db(_) | Self::Audit(_) | Self::Auth(_) | Self::Background(_) => {
+            Self::Db(_) | Self::Audit(_) | Self::Auth(_) | Self::Seal(_) | Self::Background(_) => {
                 "look for a full disk, missing rights or a damaged file in the state directory"
             }
         }
@@ -94,7 +98,8 @@ impl Server {
         let lock = lock(&directory)?;
         let db = Db::open(&directory.join("server.db"))?;
         let audit = Audit::open(&directory)?;
-        let auth = Auth::open(db.clone(), &config.state_dir).await?;
+        let sealer = Arc::new(Sealer::open(&directory)?);
+        let auth = Auth::open(db.clone(), &config.state_dir, Arc::clone(&sealer)).await?;
         let with_tls = !config.listen.ip().is_loopback() && !config.insecure_http;
         let listener =
             Listener::bind(config.listen, with_tls, &directory, &config.allowed_hosts).await?;

@@ -139,12 +139,23 @@ impl Serving {
         cookie: &str,
         body: &str,
     ) -> (u16, String, String) {
+        self.ask_with(method, path, &format!("Cookie: {cookie}"), body)
+    }
+
+    /// Sends one request with a header that says who asks.
+    pub(crate) fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        who: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         let request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\nCookie: {cookie}\r\n\
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\n{who}\r\n\
              Content-Type: application/json\r\nContent-Length: {1}\r\nConnection: close\r\n\r\n{body}",
             self.address,
             body.len()

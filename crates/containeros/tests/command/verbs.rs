@@ -166,3 +166,87 @@ fn the_doctor_looks_and_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn a_token_of_the_host_opens_the_api_until_it_is_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let state = state.to_str().unwrap().to_owned();
+    let token = |arguments: &[&str]| {
+        let mut all = vec!["token"];
+        all.extend(arguments);
+        all.extend(["--state-dir", &state]);
+        run(&all, "")
+    };
+    // Before the server ever ran, and the token alone on its line.
+    let created = token(&["create", "ci", "--role", "viewer", "--expires", "1d"]);
+    assert_eq!(created.status.code(), Some(0), "{}", text(&created.stderr));
+    let secret = text(&created.stdout);
+    let secret = secret.strip_suffix('\n').unwrap();
+    assert!(secret.len() == 76 && secret.starts_with("cos_"), "{secret}");
+    let serving = Serving::start(dir.path(), &["--mini-path", "/nonexistent/mini"]);
+    let ask = |method: &str, path: &str, secret: &str| {
+        let bearer = format!("Authorization: Bearer {secret}");
+        serving.ask_with(method, path, &bearer, "{}").0
+    };
+    assert_eq!(ask("GET", "/engines", secret), 200);
+    assert_eq!(ask("POST", "/engines/docker/containers", secret), 403);
+    // While it runs, too.
+    let created = token(&[
+        "create",
+        "deploy",
+        "--role=admin",
+        "--expires=5m",
+        "--engine=docker",
+    ]);
+    let other = text(&created.stdout);
+    assert_eq!(ask("GET", "/engines/docker", other.trim()), 200);
+    assert_eq!(ask("GET", "/engines/mini", other.trim()), 403);
+    let listed = text(&token(&["list"]).stdout);
+    assert!(!listed.contains(secret) && !listed.contains(other.trim()));
+    let line = listed.lines().find(|line| line.contains("  ci ")).unwrap();
+    assert!(line.contains("(host)") && line.contains("viewer"), "{line}");
+    let id = line.split(' ').next().unwrap();
+    let json = text(&token(&["list", "--json"]).stdout);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 2);
+    assert_eq!(token(&["revoke", id]).status.code(), Some(0));
+    assert_eq!(ask("GET", "/engines", secret), 401);
+    let again = token(&["revoke", id]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("no token"));
+    for (arguments, words) in [
+        (&["create", "x", "--role", "viewer"][..], "--expires"),
+        (
+            &["create", "x", "--role", "root", "--expires", "1d"],
+            "viewer, operator, admin",
+        ),
+        (
+            &["create", "x", "--role", "admin", "--expires", "2y"],
+            "no time",
+        ),
+        (
+            &["create", "", "--role", "admin", "--expires", "1d"],
+            "the name must",
+        ),
+        (&["revoke", "../x"], "16 hexadecimal"),
+    ] {
+        let refused = token(arguments);
+        assert_ne!(refused.status.code(), Some(0));
+        let told = text(&refused.stderr);
+        assert!(told.contains(words), "{told}");
+    }
+    // Server and command wrote one chain.
+    let verify = || run(&["audit", "verify", "--state-dir", &state], "");
+    let whole = verify();
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stdout));
+    assert!(text(&whole.stdout).starts_with("whole: "));
+    let log = dir.path().join("state/server/audit.jsonl");
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(lines.contains("\"TokenRevoke\"") && lines.contains("\"(host)\""));
+    assert!(!lines.contains(secret));
+    std::fs::write(&log, lines.replace("TokenRevoke", "TokenCreate")).unwrap();
+    let broken = verify();
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(text(&broken.stdout).starts_with("BROKEN at audit.jsonl line"));
+}

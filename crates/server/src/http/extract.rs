@@ -1,15 +1,19 @@
 //! What handlers take from a request, with our own words when it is not there.
 
-use api::{auth::Role, problem::ProblemCode};
+use api::problem::ProblemCode;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
-use crate::{auth::Session, state::AppState};
+use crate::{
+    auth::{Caller, Session},
+    state::AppState,
+};
 
 /// Deepest nesting of JSON that is read.
 const JSON_DEPTH: usize = 64;
@@ -149,28 +153,28 @@ fn nests_deeper(json: &[u8], limit: usize) -> bool {
     false
 }
 
-/// Who calls; the guard has checked the permission.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller(pub(crate) Session);
-
-impl Caller {
-    pub(crate) fn role(&self) -> Role {
-        self.0.role
-    }
-
-    pub(crate) fn user(&self) -> &str {
-        &self.0.user
-    }
-}
-
 impl FromRequestParts<AppState> for Caller {
-    type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _state: &AppState) -> Result<Self, ApiError> {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, _state: &AppState) -> Result<Self, Response> {
         parts
             .extensions
             .get::<Self>()
             .cloned()
-            .ok_or_else(unauthenticated)
+            .ok_or_else(|| unauthenticated().into_response())
+    }
+}
+
+/// The session of the one who calls in person.
+#[derive(Clone, Debug)]
+pub(crate) struct Person(pub(crate) Session);
+
+impl FromRequestParts<AppState> for Person {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _state: &AppState) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Person(session)) => Ok(Self(session.clone())),
+            _ => Err(unauthenticated()),
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use api::{
-    operation::{Operation, Permission},
+    operation::{BASE_PATH, Operation, OperationId, Permission},
     problem::ProblemCode,
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -37,83 +37,109 @@ pub(super) async fn guard(State(post): State<Post>, mut request: Request, next: 
         .extensions()
         .get::<Peer>()
         .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
-    let entry = |user: &str, decision: &str| Entry {
-        user: user.to_owned(),
+    let target = request.uri().path().to_owned();
+    // Taken out first: a request's body cannot be shared between threads while we wait.
+    let given = credential(request.headers(), &post.state.origins);
+    let caller = match caller(&post, given, ip).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused.into_response(),
+    };
+    let entry = |decision: &str| Entry {
+        user: caller.as_ref().map_or("", Caller::user).to_owned(),
+        token: caller
+            .as_ref()
+            .and_then(Caller::token_name)
+            .map(str::to_owned),
         ip: ip.to_string(),
         operation: post.operation.name.to_owned(),
-        target: String::new(),
+        target: target.clone(),
         decision: decision.to_owned(),
         status: None,
         request_id: request_id(),
     };
-    let target = request.uri().path().to_owned();
-    // Taken out first: a request's body cannot be shared between threads while we wait.
-    let token = cookie(request.headers(), &cookie_name(&post.state.origins)).map(str::to_owned);
-    let caller = match caller(&post, token).await {
-        Ok(caller) => caller,
-        Err(refused) => return refused.into_response(),
-    };
-    let user = caller
-        .as_ref()
-        .map(|caller| caller.user().to_owned())
-        .unwrap_or_default();
-    if !post
-        .operation
-        .permission
-        .allows(caller.as_ref().map(Caller::role))
-    {
-        if caller.is_none() {
-            return if post.state.auth.setup_required() {
-                ApiError::new(
-                    StatusCode::UNAUTHORIZED,
-                    ProblemCode::SetupRequired,
-                    "no administrator exists yet",
-                )
-                .hint("open the address that the server printed at its start")
-                .into_response()
-            } else {
-                unauthenticated().into_response()
-            };
-        }
-        if let Err(error) = post
-            .state
-            .audit
-            .append(Entry {
-                target,
-                ..entry(&user, "refused")
-            })
-            .await
+    if let Err(refused) = may(&post, caller.as_ref(), &target) {
+        if caller.is_some()
+            && let Err(error) = post.state.audit.append(entry("refused")).await
         {
             return ApiError::from(error).into_response();
         }
-        return forbidden(post.operation.permission).into_response();
+        return refused.into_response();
     }
-    if !post.operation.mutates() {
-        if let Some(caller) = caller {
-            request.extensions_mut().insert(caller);
+    let outcome = entry("done");
+    if post.operation.mutates() {
+        // On the disk before the act: what cannot be written down is not done.
+        if let Err(error) = post.state.audit.append(entry("allowed")).await {
+            return ApiError::from(error).into_response();
         }
-        return next.run(request).await;
-    }
-    // On the disk before the act: what cannot be written down is not done.
-    if let Err(error) = post
-        .state
-        .audit
-        .append(Entry {
-            target: target.clone(),
-            ..entry(&user, "allowed")
-        })
-        .await
-    {
-        return ApiError::from(error).into_response();
     }
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
-    let outcome = Entry {
-        target,
-        ..entry(&user, "done")
-    };
+    if !post.operation.mutates() {
+        return next.run(request).await;
+    }
     to_its_end(&post.state, outcome, next.run(request)).await
+}
+
+/// Decides from the table of routes, and from nothing else. Default-deny: whatever is not allowed here is refused.
+fn may(post: &Post, caller: Option<&Caller>, path: &str) -> Result<(), ApiError> {
+    let permission = post.operation.permission;
+    let Some(caller) = caller else {
+        return match permission {
+            Permission::Public => Ok(()),
+            _ if post.state.auth.setup_required() => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                ProblemCode::SetupRequired,
+                "no administrator exists yet",
+            )
+            .hint("open the address that the server printed at its start")),
+            _ => Err(unauthenticated()),
+        };
+    };
+    if permission == Permission::Public {
+        return Ok(());
+    }
+    if !permission.allows(Some(caller.role())) {
+        return Err(forbidden(match permission {
+            Permission::Admin | Permission::AdminConfirmed => "only an administrator may do this",
+            _ => "only an operator or administrator may do this",
+        }));
+    }
+    if permission.in_person() && caller.session().is_none() {
+        return Err(
+            forbidden("a token may not do this: it takes a person").hint("sign in with the page")
+        );
+    }
+    if post.operation.mutates() && !caller.may_change() {
+        return Err(forbidden("this token only reads"));
+    }
+    let engine = post
+        .operation
+        .path
+        .starts_with("/engines/{engine}")
+        .then(|| path.strip_prefix(BASE_PATH)?.split('/').nth(2))
+        .flatten();
+    // What the live socket carries is checked at each subscription.
+    if post.operation.id != OperationId::Live && !caller.may_reach(engine) {
+        return Err(forbidden("this token is for other engines only"));
+    }
+    if let Some(session) = caller.session() {
+        if session.must_change_password && post.operation.id != OperationId::PasswordChange {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                ProblemCode::PasswordChangeRequired,
+                "this is a one-time password: choose one of your own first",
+            ));
+        }
+        if permission.confirmed() && !session.is_confirmed() {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                ProblemCode::Reauthenticate,
+                "this takes your password again: it was given more than ten minutes ago",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Carries out an act and writes down how it ended, also when the client goes away meanwhile: a closed tab must not leave
@@ -152,21 +178,73 @@ async fn to_its_end(
     }
 }
 
-/// Who the cookie belongs to; `None` for nobody.
-async fn caller(post: &Post, token: Option<String>) -> Result<Option<Caller>, ApiError> {
-    let Some(token) = token else { return Ok(None) };
-    let Some(session) = post.state.auth.session(&token).await? else {
+/// What a request brings to say who calls.
+enum Credential {
+    /// The cookie of a session.
+    Cookie(String),
+    /// A token in the header `Authorization`.
+    Bearer(String),
+    /// A header `Authorization` that holds nothing we know.
+    Unknown,
+}
+
+/// A header `Authorization` counts alone: a cookie that comes with it says nothing.
+fn credential(headers: &HeaderMap, origins: &Origins) -> Option<Credential> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(header) = given.next() {
+        return Some(match bearer(header) {
+            Some(token) if given.next().is_none() => Credential::Bearer(token.to_owned()),
+            _ => Credential::Unknown,
+        });
+    }
+    cookie(headers, &cookie_name(origins)).map(|secret| Credential::Cookie(secret.to_owned()))
+}
+
+/// The token in `Bearer TOKEN` (RFC 6750, 2.1).
+pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_start())
+}
+
+/// Who it is; `None` for nobody.
+async fn caller(
+    post: &Post,
+    given: Option<Credential>,
+    ip: IpAddr,
+) -> Result<Option<Caller>, ApiError> {
+    let auth = &post.state.auth;
+    let caller = match given {
+        None => None,
+        Some(Credential::Cookie(secret)) => auth.session(&secret).await?.map(Caller::Person),
+        Some(Credential::Bearer(secret)) => {
+            let token = auth.token(&secret, ip).await?;
+            Some(Caller::Program(token.ok_or_else(wrong_token)?))
+        }
+        Some(Credential::Unknown) => return Err(wrong_token()),
+    };
+    let Some(caller) = caller else {
         return Ok(None);
     };
-    if let Err(wait) = post.state.auth.count_request(&session) {
+    if let Err(wait) = auth.count_request(&caller) {
         return Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             ProblemCode::RateLimited,
-            "too many requests in this session",
+            "too many requests in this session or with this token",
         )
         .retry_after(wait.as_secs().max(1)));
     }
-    Ok(Some(Caller(session)))
+    Ok(Some(caller))
+}
+
+fn wrong_token() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        ProblemCode::Unauthenticated,
+        "this token does not work: it is unknown, expired or revoked",
+    )
+    .hint("make another under Settings, or with `containeros token create`")
 }
 
 /// The cookie's name: the prefix makes browsers refuse it from anywhere but this host over TLS. Browsers keep one jar for all
@@ -187,14 +265,6 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn forbidden(permission: Permission) -> ApiError {
-    let needed = match permission {
-        Permission::Admin => "an administrator",
-        _ => "an operator or administrator",
-    };
-    ApiError::new(
-        StatusCode::FORBIDDEN,
-        ProblemCode::Forbidden,
-        format!("only {needed} may do this"),
-    )
+fn forbidden(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail)
 }

@@ -55,13 +55,38 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
     {
         on(filter, handler)
     }
-    use rest::{auth, containers, images, networks, system, volumes};
+    use rest::{
+        account, audit, auth, containers, images, networks, system, tokens, users, volumes,
+    };
     match id {
         OperationId::SessionStatus => to(filter, auth::status),
         OperationId::Setup => to(filter, auth::set_up),
         OperationId::Login => to(filter, auth::log_in),
         OperationId::Confirm => to(filter, auth::confirm),
         OperationId::Logout => to(filter, auth::log_out),
+        OperationId::PasswordChange => to(filter, account::change_password),
+        OperationId::OwnSessions => to(filter, account::sessions),
+        OperationId::OwnSessionsEnd => to(filter, account::end_others),
+        OperationId::OwnSessionEnd => to(filter, account::end_session),
+        OperationId::SecondFactorGet => to(filter, account::second_factor),
+        OperationId::TotpBegin => to(filter, account::begin_totp),
+        OperationId::TotpEnable => to(filter, account::enable_totp),
+        OperationId::TotpDisable => to(filter, account::disable_totp),
+        OperationId::RecoveryCodesMake => to(filter, account::renew_recovery_codes),
+        OperationId::TokenList => to(filter, tokens::list),
+        OperationId::TokenCreate => to(filter, tokens::create),
+        OperationId::TokenRevoke => to(filter, tokens::revoke),
+        OperationId::UserList => to(filter, users::list),
+        OperationId::UserCreate => to(filter, users::create),
+        OperationId::UserGet => to(filter, users::get),
+        OperationId::UserUpdate => to(filter, users::update),
+        OperationId::UserPassword => to(filter, users::one_time_password),
+        OperationId::UserSecondFactorRemove => to(filter, users::remove_second_factor),
+        OperationId::UserRemove => to(filter, users::remove),
+        OperationId::UserSessions => to(filter, users::sessions),
+        OperationId::UserSessionsEnd => to(filter, users::end_sessions),
+        OperationId::AuditSearch => to(filter, audit::search),
+        OperationId::AuditVerify => to(filter, audit::verify),
         OperationId::ApiDocument => to(filter, system::document),
         OperationId::Capabilities => to(filter, system::capabilities),
         OperationId::EngineList => to(filter, system::engines),

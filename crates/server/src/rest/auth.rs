@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use api::{
-    auth::{ConfirmRequest, LoginRequest, Me, SessionStatus, SetupRequest},
+    auth::{ConfirmRequest, LoginRequest, Me, SecretText, SessionStatus, SetupRequest},
     problem::{FieldError, ProblemCode},
 };
 use axum::{
     Extension, Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     auth::{
         FirstUserError, IDLE_LIMIT, LoginError, Session, SetupError, check_name, check_password,
     },
-    http::{ApiError, Body, Caller, Peer, cookie_name},
+    http::{ApiError, Body, Caller, Peer, Person, cookie_name},
     state::AppState,
 };
 
@@ -26,7 +26,7 @@ pub(crate) async fn status(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
 ) -> Json<SessionStatus> {
-    let me = caller.map(|Extension(Caller(session))| me(&session));
+    let me = caller.and_then(|Extension(caller)| caller.session().map(me));
     Json(SessionStatus {
         setup_required: state.auth.setup_required(),
         server_version: me.is_some().then(|| env!("CARGO_PKG_VERSION").to_owned()),
@@ -38,6 +38,7 @@ pub(crate) async fn status(
 pub(crate) async fn set_up(
     State(state): State<AppState>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     Body(request): Body<SetupRequest>,
 ) -> Result<Response, ApiError> {
     let mut errors = Vec::new();
@@ -85,28 +86,37 @@ pub(crate) async fn set_up(
             other => ApiError::internal(other),
         })?;
     tracing::info!(user = request.name, "the first administrator was made");
-    signed_in(&state, &request.name, ip(peer), StatusCode::CREATED).await
+    signed_in(
+        &state,
+        &request.name,
+        ip(peer),
+        &headers,
+        StatusCode::CREATED,
+    )
+    .await
 }
 
 /// `POST /auth/login`
 pub(crate) async fn log_in(
     State(state): State<AppState>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     Body(request): Body<LoginRequest>,
 ) -> Result<Response, ApiError> {
     let ip = ip(peer);
+    let code = request.code.as_ref().map(SecretText::expose);
     let (user, _role) = state
         .auth
-        .log_in(&request.name, request.password.expose(), ip)
+        .log_in(&request.name, request.password.expose(), code, ip)
         .await
         .map_err(login_error)?;
-    signed_in(&state, &user, ip, StatusCode::OK).await
+    signed_in(&state, &user, ip, &headers, StatusCode::OK).await
 }
 
 /// `POST /auth/confirm`
 pub(crate) async fn confirm(
     State(state): State<AppState>,
-    Caller(session): Caller,
+    Person(session): Person,
     peer: Option<Extension<Peer>>,
     Body(request): Body<ConfirmRequest>,
 ) -> Result<Json<Me>, ApiError> {
@@ -123,7 +133,7 @@ pub(crate) async fn log_out(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
 ) -> Result<Response, ApiError> {
-    if let Some(Extension(Caller(session))) = caller {
+    if let Some(Extension(Caller::Person(session))) = caller {
         state.auth.end_session(&session).await?;
     }
     let gone = cookie(&state, "", 0)?;
@@ -138,11 +148,16 @@ async fn signed_in(
     state: &AppState,
     user: &str,
     ip: IpAddr,
+    headers: &HeaderMap,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
+    let user_agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|name| name.to_str().ok())
+        .unwrap_or_default();
     let (token, session) = state
         .auth
-        .start_session(user, ip)
+        .start_session(user, ip, user_agent)
         .await
         .map_err(login_error)?;
     let cookie = cookie(state, token.expose(), crate::auth::ABSOLUTE_LIMIT.as_secs())?;
@@ -154,7 +169,7 @@ async fn signed_in(
         .into_response())
 }
 
-fn login_error(error: LoginError) -> ApiError {
+pub(super) fn login_error(error: LoginError) -> ApiError {
     match error {
         LoginError::Wrong => ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -167,6 +182,28 @@ fn login_error(error: LoginError) -> ApiError {
             format!("too many tries; wait {wait} s"),
         )
         .retry_after(wait),
+        LoginError::CodeRequired => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            ProblemCode::SecondFactorRequired,
+            error.to_string(),
+        ),
+        LoginError::WrongCode => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            ProblemCode::WrongCredentials,
+            error.to_string(),
+        )
+        .hint("wait for the next code, or use a recovery code; are the clocks right?"),
+        LoginError::Disabled => ApiError::new(
+            StatusCode::FORBIDDEN,
+            ProblemCode::Forbidden,
+            error.to_string(),
+        ),
+        LoginError::OneTimeOver => ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            ProblemCode::WrongCredentials,
+            error.to_string(),
+        )
+        .hint("ask an administrator for another"),
         other => ApiError::internal(other),
     }
 }
@@ -187,10 +224,11 @@ fn me(session: &Session) -> Me {
         role: session.role,
         session_expires_at: session.expires_at,
         session_idle_limit_s: IDLE_LIMIT.as_secs(),
+        must_change_password: session.must_change_password,
     }
 }
 
-fn ip(peer: Option<Extension<Peer>>) -> IpAddr {
+pub(super) fn ip(peer: Option<Extension<Peer>>) -> IpAddr {
     peer.map_or(IpAddr::from([0, 0, 0, 0]), |Extension(Peer(address))| {
         address.ip()
     })

@@ -1,6 +1,7 @@
 //! The live socket.
 
 use api::{
+    id::EngineName,
     live::{Position, Topic},
     operation::Permission,
     problem::{Problem, ProblemCode},
@@ -13,7 +14,6 @@ use axum::{
 
 use super::Target;
 use crate::{
-    auth::Session,
     http::{ApiError, Caller, request_id, with_request_id},
     live::{Backend, Feed, Greeting, LogTarget, MAX_FRAME, SubscribeError, serve},
     state::AppState,
@@ -31,7 +31,7 @@ pub(crate) async fn open(
     let upgrade = upgrade.map_err(|rejection| {
         ApiError::malformed(rejection.body_text()).hint("open it as a WebSocket, version 13")
     })?;
-    let Some(place) = state.hub.sockets.enter(caller.0.id_hash, PER_SESSION) else {
+    let Some(place) = state.hub.sockets.enter(caller.key(), PER_SESSION) else {
         let detail = format!("one session has at most {PER_SESSION} live sockets");
         return Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -51,16 +51,7 @@ pub(crate) async fn open(
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
         .on_upgrade(move |socket| async move {
-            let work = serve(
-                socket,
-                Visitor {
-                    state,
-                    session: caller.0,
-                },
-                greeting,
-                pulse,
-                stop,
-            );
+            let work = serve(socket, Visitor { state, caller }, greeting, pulse, stop);
             // The server waits for its sockets when it goes down. Errors on the socket carry the id of its request.
             owner
                 .track_future(with_request_id(id, async move {
@@ -74,7 +65,7 @@ pub(crate) async fn open(
 /// Who is at the other end of a socket.
 struct Visitor {
     state: AppState,
-    session: Session,
+    caller: Caller,
 }
 
 impl Backend for Visitor {
@@ -84,8 +75,15 @@ impl Backend for Visitor {
         from: Option<Position>,
     ) -> Result<Box<dyn Feed>, Problem> {
         // The same rule as the operations that read these things; the session is looked at anew every few seconds.
-        if !Permission::Read.allows(Some(self.session.role)) {
+        if !Permission::Read.allows(Some(self.caller.role())) {
             return Err(self.problem(ProblemCode::Forbidden, "this role may not read".to_owned()));
+        }
+        if !self
+            .caller
+            .may_reach(topic.engine().map(EngineName::as_str))
+        {
+            let detail = "this token is for other engines only".to_owned();
+            return Err(self.problem(ProblemCode::Forbidden, detail));
         }
         let target = match &topic {
             Topic::Logs(args) => {
@@ -121,11 +119,7 @@ impl Backend for Visitor {
 
     async fn session_is_alive(&self) -> bool {
         // A database that cannot be asked ends no session.
-        self.state
-            .auth
-            .is_alive(&self.session)
-            .await
-            .unwrap_or(true)
+        self.state.auth.is_alive(&self.caller).await.unwrap_or(true)
     }
 
     fn problem(&self, code: ProblemCode, detail: String) -> Problem {

@@ -18,7 +18,7 @@ pub(super) fn may_create(
     request: &ContainerCreateRequest,
 ) -> Result<(), ApiError> {
     let refused = gives_power(request);
-    if caller.role() == Role::Admin && !refused.is_empty() && !caller.0.is_confirmed() {
+    if caller.role() == Role::Admin && !refused.is_empty() && !caller.is_confirmed() {
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
             ProblemCode::Reauthenticate,
@@ -112,12 +112,13 @@ mod tests {
             ..Default::default()
         };
         let caller = |role, minutes| {
-            Caller(Session {
+            Caller::Person(Session {
                 id_hash: [0; 32],
                 user: "ana".into(),
                 role,
                 expires_at: Timestamp::now(),
                 confirmed_at: Timestamp::now() - Duration::from_mins(minutes),
+                must_change_password: false,
             })
         };
         let (operator, admin, absent) = (

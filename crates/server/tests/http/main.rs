@@ -4,10 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod accounts;
+mod audit;
 mod doors;
 mod faults;
 mod first_start;
 mod input;
 mod roles;
 mod scripted;
+mod second_factor;
 mod site;
+mod tokens;

@@ -140,6 +140,7 @@ impl Site {
             base: self.base.clone(),
             http: self.http.clone(),
             cookie: String::new(),
+            token: None,
         }
     }
 
@@ -159,7 +160,18 @@ impl Site {
     }
 
     pub(crate) async fn log_in(&self, name: &str) -> Visitor {
-        let body = json!({ "name": name, "password": PASSWORD });
+        self.log_in_with(name, PASSWORD).await
+    }
+
+    /// The password opens nothing (any more).
+    pub(crate) async fn refuse_log_in(&self, name: &str, password: &str) {
+        let body = json!({ "name": name, "password": password });
+        let answer = self.visitor().post("/auth/login", &body).await;
+        answer.assert_problem(401, "wrong_credentials");
+    }
+
+    pub(crate) async fn log_in_with(&self, name: &str, password: &str) -> Visitor {
+        let body = json!({ "name": name, "password": password });
         let answer = self.visitor().post("/auth/login", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         self.visitor().with_cookie_of(&answer)
@@ -178,9 +190,18 @@ pub(crate) struct Visitor {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     pub(crate) cookie: String,
+    /// A program's: it sends neither cookie nor origin.
+    pub(crate) token: Option<String>,
 }
 
 impl Visitor {
+    pub(crate) fn with_token(&self, secret: &str) -> Self {
+        Self {
+            token: Some(secret.to_owned()),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn with_cookie_of(&self, answer: &Answer) -> Self {
         let cookie = answer.headers["set-cookie"].to_str().unwrap();
         Self {
@@ -189,8 +210,15 @@ impl Visitor {
         }
     }
 
-    /// A request as a browser sends it from our own page.
+    /// A request as a browser sends it from our own page, or as a program with a token sends it.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        if let Some(token) = &self.token {
+            return self
+                .http
+                .request(method, format!("{}/api/v1{path}", self.base))
+                .header("content-type", "application/json")
+                .header("authorization", format!("Bearer {token}"));
+        }
         let request = self
             .http
             .request(method.clone(), format!("{}/api/v1{path}", self.base))
@@ -211,6 +239,10 @@ impl Visitor {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_text(path, &body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PATCH, path).body(body.to_string())).await
     }
 
     pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
