@@ -159,6 +159,40 @@ impl Cgroup {
         self.directories.iter().all(|directory| directory.v2)
     }
 
+    /// The same cgroup, but in the hierarchy of a controller (or without one, in every hierarchy) one that lies below it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a path that leads out of it, or a controller that is unknown or not mounted;
+    /// [`Error::NotFound`].
+    pub fn below(&self, controller: Option<&str>, path: &str) -> Result<Self, Error> {
+        let path = path.trim_matches('/');
+        let inner = if path.is_empty() { "" } else { checked(path)? };
+        let wanted = controller
+            .map(|name| {
+                Controller::from_name(name)
+                    .filter(|controller| self.directory_of(*controller).is_some())
+                    .ok_or_else(|| Error::Invalid {
+                        what: "cgroup".into(),
+                        value: format!("{name}:{path}"),
+                        reason: format!("unknown controller {name}"),
+                    })
+            })
+            .transpose()?;
+        let mut below = self.clone();
+        for directory in &mut below.directories {
+            if wanted.is_none_or(|controller| directory.controllers.contains(&controller)) {
+                directory.path.push(inner);
+                if !file::exists(&directory.path) {
+                    return Err(Error::sys("open", &directory.path, Errno::NOENT));
+                }
+            }
+        }
+        if wanted.is_none() && !inner.is_empty() {
+            below.path = format!("{}/{inner}", self.path);
+        }
+        Ok(below)
+    }
+
     /// An open directory for `CLONE_INTO_CGROUP`. On a hybrid machine it serves too: the child is then in the v2
     /// part, and [`Cgroup::enter_cloned`] does the rest. `None` without v2.
     ///

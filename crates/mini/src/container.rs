@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hooks::{self, StateForHook};
 use crate::limits;
 use crate::process::finish::Stdio;
-use crate::process::init::InitPlan;
+use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
 use crate::rootfs::mounts::CgroupView;
 use crate::spec::Spec;
@@ -56,7 +56,7 @@ impl Bundle {
             .map(|linux| linux.cgroups_path.as_str())
         {
             // Directly below the root: a parent of ours would stay behind.
-            None | Some("") => format!("/mini-{id}"),
+            None | Some("") => format!("/{id}"),
             Some(path) if path.starts_with('/') => path.to_owned(),
             Some(path) => format!("/{path}"),
         }
@@ -80,6 +80,8 @@ pub struct Start<'a> {
     pub console_size: Option<ConsoleSize>,
     /// The fifo at which it waits for `start`.
     pub gate: Option<BorrowedFd<'a>>,
+    /// What is otherwise than usual.
+    pub wishes: Wishes,
     /// Called with the cgroup and the process's id while the process mounts: what must be known on disk before its program
     /// runs.
     pub known: &'a dyn Fn(&Cgroup, i32) -> Result<()>,
@@ -133,6 +135,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         gate: start.gate,
         // The one that `create` makes outlives it.
         die_with_parent: start.gate.is_none(),
+        wishes: start.wishes,
     };
     let prepare = |pid: i32, trace: &mut Trace| {
         trace.step(
@@ -155,8 +158,8 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         None => Ok(()),
         Some(hooks) => {
             let state = StateForHook::new(id, &bundle.directory, "creating", Some(pid), spec);
-            hooks::run_all(&hooks.prestart, &state)?;
-            hooks::run_all(&hooks.create_runtime, &state)
+            hooks::run_all("prestart", &hooks.prestart, &state, &[])?;
+            hooks::run_all("createRuntime", &hooks.create_runtime, &state, &[])
         }
     };
     match spawn::spawn(plan, prepare, run_hooks, trace) {

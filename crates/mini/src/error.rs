@@ -136,7 +136,7 @@ impl Error {
         }
     }
 
-    /// The exit status of the command line, as shells have it: 127 not found, 126 not executable, else 1.
+    /// The exit status of a shell for it: 127 not found, 126 not executable, else 1.
     pub fn exit_status(&self) -> u8 {
         match self.kind {
             ErrorKind::ExecutableNotFound => 127,

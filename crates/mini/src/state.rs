@@ -38,6 +38,9 @@ pub struct State {
     pub rootfs: PathBuf,
     /// Path of its cgroup.
     pub cgroup_path: String,
+    /// It has a pid namespace of its own: with its first process all others end.
+    #[serde(default)]
+    pub own_pids: bool,
     /// When it was made, nanoseconds since the Unix epoch.
     pub created_unix_ns: i64,
     /// From its spec.
@@ -110,7 +113,7 @@ impl Store {
         let error = |path: &Path, error: std::io::Error| Error::sys("make", path.display(), error);
         std::fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o711)
+            .mode(0o700)
             .create(root)
             .map_err(|source| error(root, source))?;
         match std::fs::DirBuilder::new()
@@ -226,6 +229,7 @@ impl State {
             bundle: bundle.directory.clone(),
             rootfs: rootfs_path(&bundle.spec, &bundle.directory),
             cgroup_path: cgroup.path().to_owned(),
+            own_pids: bundle.spec.has_new(crate::spec::NamespaceKind::Pid),
             created_unix_ns: clock::unix_ns(),
             annotations: bundle.spec.annotations.clone(),
         }
@@ -306,6 +310,7 @@ mod tests {
             bundle: "/b".into(),
             rootfs: "/b/rootfs".into(),
             cgroup_path: "/none/such".into(),
+            own_pids: true,
             created_unix_ns: 1,
             annotations: BTreeMap::new(),
         };

@@ -87,6 +87,11 @@ impl Trace {
         std::mem::take(&mut self.steps)
     }
 
+    /// The steps so far, as they were recorded.
+    pub fn steps(&self) -> &[TraceStep] {
+        &self.steps
+    }
+
     /// Whether steps are recorded.
     pub fn is_on(&self) -> bool {
         self.on

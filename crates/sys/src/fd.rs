@@ -25,6 +25,23 @@ pub fn set_cloexec_from(first: u32) -> io::Result<()> {
     check(result)
 }
 
+/// Lets `count` descriptors from `first` on through the next `execve`: those that the caller passes to the program.
+///
+/// # Errors
+/// `EBADF` when one of them is not open.
+pub fn keep_over_exec(first: RawFd, count: u32) -> io::Result<()> {
+    let end = i64::from(first).saturating_add(i64::from(count));
+    for number in i64::from(first)..end {
+        let number =
+            RawFd::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+        // SAFETY: F_SETFD reads nothing from memory, and closes nothing; a wrong number is answered with EBADF.
+        check(libc::c_long::from(unsafe {
+            libc::fcntl(number, libc::F_SETFD, 0)
+        }))?;
+    }
+    Ok(())
+}
+
 /// Takes ownership of a descriptor that was inherited through `execve`, and marks it close-on-exec.
 ///
 /// Each number from 0 to 63 is given out once in the life of the process, so that no two owners close it.

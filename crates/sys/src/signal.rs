@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// A set of signals by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,26 @@ pub fn block_only(set: SignalSet) -> io::Result<()> {
     }
 }
 
+/// Sends a signal, of any number from 1 to 64, by a descriptor of the process; 0 only asks whether it is there.
+///
+/// # Errors
+/// `ESRCH` when the process has ended and was reaped, `EINVAL` for a number out of range, `EPERM`.
+///
+/// Source: `man 2 pidfd_send_signal`.
+pub fn send(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the time of the call; no information is passed, so no memory is read.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    crate::fd::check(result)
+}
+
 /// Ignores a signal.
 ///
 /// # Errors
@@ -98,6 +118,32 @@ pub fn reset_dispositions() {
             )
         };
     }
+}
+
+/// Makes these signals end the process, with 128 and their number as its status, until it executes another program.
+///
+/// For the first process of a pid namespace, which the kernel sends no signal whose default would end it.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal or cannot be handled.
+pub fn exit_on(signals: &[i32]) -> io::Result<()> {
+    extern "C" fn leave(signal: libc::c_int) {
+        // SAFETY: `_exit` may be called in a handler (man 7 signal-safety); it runs no code of this process.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    for &signal in signals {
+        #[expect(
+            clippy::as_conversions,
+            reason = "a function's address, as the C library wants it"
+        )]
+        let handler = leave as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: the handler has the signature that `signal` wants, and does nothing but end the process.
+        let previous = unsafe { libc::signal(signal, handler) };
+        if previous == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> io::Result<()> {
@@ -144,6 +190,24 @@ pub fn read(descriptor: &OwnedFd) -> io::Result<Option<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn a_signal_to_exit_on_gives_the_status() {
+        let Some(child) = crate::process::clone3(crate::process::CloneOptions::default()).unwrap()
+        else {
+            exit_on(&[libc::SIGTERM]).ok();
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
+                .ok();
+            crate::process::exit_now(1);
+        };
+        let status = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(child.pidfd.as_fd()),
+            rustix::process::WaitIdOptions::EXITED,
+        );
+        assert_eq!(status.unwrap().unwrap().exit_status(), Some(128 + 15));
+        assert!(exit_on(&[libc::SIGKILL]).is_err());
+    }
 
     #[test]
     fn a_blocked_signal_is_read_from_its_descriptor() {

@@ -1,7 +1,7 @@
 //! `create` and `run`.
 
-use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use cgroups::Cgroup;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -9,10 +9,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::cli::arguments::{Arguments, Globals};
 use crate::cli::foreground::Foreground;
-use crate::cli::{start, write_pid_file};
+use crate::cli::inherit::Inherited;
+use crate::cli::{delete, report, seal, start, write_pid_file};
 use crate::container::{self, Bundle, PATIENCE, Start};
 use crate::error::{Error, Result};
 use crate::process::finish::Stdio;
+use crate::process::init::Wishes;
 use crate::process::spawn::Spawned;
 use crate::state::{State, Store};
 use crate::trace::Trace;
@@ -30,40 +32,40 @@ pub(crate) enum Then {
 struct Flags {
     bundle: Option<PathBuf>,
     console_socket: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
     pid_file: Option<PathBuf>,
     detach: bool,
     keep: bool,
+    preserve: u32,
+    wishes: Wishes,
 }
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> Result<u8> {
     let mut flags = Flags::default();
     arguments.flags(|flag, arguments| {
         match flag {
-            "--bundle" | "-b" => flags.bundle = Some(arguments.path()?),
+            "--bundle" => flags.bundle = Some(arguments.path()?),
             "--console-socket" => flags.console_socket = Some(arguments.path()?),
+            "--pidfd-socket" => flags.pidfd_socket = Some(arguments.path()?),
             "--pid-file" => flags.pid_file = Some(arguments.path()?),
-            "--detach" | "-d" if then == Then::Start => flags.detach = true,
-            "--keep" if then == Then::Start => flags.keep = true,
-            // Every container has a keyring of its own, and what it leaves behind ends with its cgroup.
-            "--no-new-keyring" | "--no-subreaper" => {}
-            "--no-pivot" => {
-                return Err(Error::unsupported("--no-pivot is not offered").with_hint(
-                    "put the root file system on something else than the initial ramdisk",
-                ));
-            }
-            "--preserve-fds" => {
-                if arguments.number::<u32>()? > 0 {
-                    return Err(Error::unsupported("--preserve-fds is not offered"));
-                }
-            }
+            "--detach" => flags.detach = true,
+            "--keep" => flags.keep = true,
+            "--no-new-keyring" => flags.wishes.keep_keyring = true,
+            "--no-pivot" => flags.wishes.no_pivot = true,
+            "--preserve-fds" => flags.preserve = arguments.number()?,
+            // What a container leaves behind ends with its cgroup.
+            "--no-subreaper" => {}
             _ => return Err(Arguments::unknown(flag)),
         }
         Ok(())
     })?;
     let id = arguments.id()?;
-    arguments.end()?;
-    let mut trace = Trace::new(globals.trace.is_some());
-    let made = make(globals, &flags, &id, then, &mut trace);
+    let inherited = Inherited::find(flags.preserve, true)?;
+    seal::ensure(Some(&inherited))?;
+    flags.wishes.inherited = inherited.count;
+    let mut trace = Trace::new(globals.trace.is_some() || globals.debug);
+    let made = make(globals, &flags, &id, then, inherited, &mut trace);
+    report::steps(globals, trace.steps());
     let recorded = globals.trace.as_deref().map_or(Ok(()), |path| {
         let command = if then == Then::Leave { "create" } else { "run" };
         trace.write(path, command, &id, made.as_ref().err())
@@ -83,20 +85,33 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
         return Ok(0);
     }
     let state = store.read()?;
-    start::run_poststart(&state, &bundle)?;
+    if let Err(error) = start::run_poststart(&state, &bundle) {
+        if foreground.is_some() {
+            drop(delete::finish(globals, &store, &state));
+        }
+        return Err(error);
+    }
     let Some(foreground) = foreground else {
         return Ok(0);
     };
     let status = foreground.wait(&process)?;
+    report::debug(
+        globals,
+        &format!("process {} ended with {status}", process.pid),
+    );
     if !flags.keep {
-        state.end()?;
-        store.remove()?;
+        delete::finish(globals, &store, &state)?;
     }
     Ok(status)
 }
 
-fn check_terminal(flags: &Flags, terminal: bool, foreground: bool) -> Result<()> {
-    match (&flags.console_socket, terminal) {
+/// Whether the flags fit a process with or without a terminal.
+pub(crate) fn check_terminal(
+    console_socket: Option<&Path>,
+    terminal: bool,
+    foreground: bool,
+) -> Result<()> {
+    match (console_socket, terminal) {
         (None, true) if !foreground => Err(Error::invalid(
             "cannot allocate tty if mini will detach without setting console socket",
         )),
@@ -115,13 +130,23 @@ struct Made {
     process: Spawned,
 }
 
-fn make(globals: &Globals, flags: &Flags, id: &str, then: Then, trace: &mut Trace) -> Result<Made> {
+fn make(
+    globals: &Globals,
+    flags: &Flags,
+    id: &str,
+    then: Then,
+    inherited: Inherited,
+    trace: &mut Trace,
+) -> Result<Made> {
     let directory = flags.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
-    let bundle = trace.step(
+    let mut bundle = trace.step(
         "read_bundle",
         || directory.display().to_string(),
         || Bundle::read(&directory),
     )?;
+    if let Some(process) = &mut bundle.spec.process {
+        process.env.extend(inherited.environment);
+    }
     let store = trace.step(
         "state_create",
         || globals.root.join(id).display().to_string(),
@@ -149,6 +174,10 @@ fn make(globals: &Globals, flags: &Flags, id: &str, then: Then, trace: &mut Trac
             process,
         }),
         Err(error) => {
+            // The first error is the one that matters. What there is of the container's life ends as any does.
+            if store.read().is_ok() {
+                delete::run_poststop(globals, id, &bundle);
+            }
             drop(store.remove());
             Err(error)
         }
@@ -168,7 +197,11 @@ fn make_process(
         .spec
         .process()
         .is_some_and(|process| process.terminal);
-    check_terminal(flags, terminal, foreground.is_some())?;
+    check_terminal(
+        flags.console_socket.as_deref(),
+        terminal,
+        foreground.is_some(),
+    )?;
     // `run` needs no gate: its program starts when all is ready, and this process hears of it when that fails.
     let gate = (then == Then::Leave)
         .then(|| make_gate(store))
@@ -184,12 +217,16 @@ fn make_process(
         },
         console_size,
         gate: gate.as_ref().map(std::os::fd::AsFd::as_fd),
+        wishes: flags.wishes,
         known: &known,
     };
     let (cgroup, process) = container::start(start, trace)?;
     let finished = (|| {
         if let (Some(path), Some(master)) = (&flags.console_socket, &process.terminal) {
             send_terminal(path, master)?;
+        }
+        if let Some(path) = &flags.pidfd_socket {
+            send(path, "the pidfd socket", b"pidfd", process.pidfd.as_fd())?;
         }
         write_pid_file(flags.pid_file.as_deref(), process.pid)
     })();
@@ -202,7 +239,7 @@ fn make_process(
     Ok(process)
 }
 
-fn make_gate(store: &Store) -> Result<std::os::fd::OwnedFd> {
+fn make_gate(store: &Store) -> Result<OwnedFd> {
     let path = store.gate();
     rustix::fs::mknodat(
         CWD,
@@ -218,8 +255,13 @@ fn make_gate(store: &Store) -> Result<std::os::fd::OwnedFd> {
 }
 
 /// Sends a terminal's master to whoever will serve it.
-pub(crate) fn send_terminal(path: &std::path::Path, master: &std::os::fd::OwnedFd) -> Result<()> {
-    let error = |errno| Error::sys("connect to the console socket", path.display(), errno);
+pub(crate) fn send_terminal(path: &Path, master: &OwnedFd) -> Result<()> {
+    send(path, "the console socket", b"/dev/ptmx", master.as_fd())
+}
+
+/// Sends a descriptor to the socket of a path, with a name.
+pub(crate) fn send(path: &Path, what: &str, name: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
+    let error = |errno| Error::sys(&format!("connect to {what}"), path.display(), errno);
     let socket = socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -228,6 +270,11 @@ pub(crate) fn send_terminal(path: &std::path::Path, master: &std::os::fd::OwnedF
     )
     .map_err(error)?;
     connect(&socket, &SocketAddrUnix::new(path).map_err(error)?).map_err(error)?;
-    sys::socket::send_descriptor(socket.as_fd(), b"/dev/ptmx", master.as_fd())
-        .map_err(|error| Error::sys("send the terminal to", path.display(), error))
+    sys::socket::send_descriptor(socket.as_fd(), name, descriptor).map_err(|error| {
+        Error::sys(
+            &format!("send a descriptor to {what}"),
+            path.display(),
+            error,
+        )
+    })
 }

@@ -1,26 +1,26 @@
 //! `delete`.
 
 use crate::cli::arguments::{Arguments, Globals};
+use crate::cli::report;
 use crate::container::Bundle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{self, StateForHook};
-use crate::state::{Status, Store};
+use crate::state::{State, Status, Store};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut force = false;
     arguments.flags(|flag, _| match flag {
-        "--force" | "-f" => {
+        "--force" => {
             force = true;
             Ok(())
         }
         _ => Err(Arguments::unknown(flag)),
     })?;
     let id = arguments.id()?;
-    arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
     let state = match store.read() {
         Ok(state) => state,
-        // Cut off before its state was written.
+        // Never there, or cut off before its state was written.
         Err(error) if force && error.kind() == ErrorKind::NotFound => {
             store.remove_unfinished()?;
             return Ok(0);
@@ -28,23 +28,38 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         Err(error) => return Err(error),
     };
     let status = store.status(&state);
-    if status != Status::Stopped && !force {
+    if matches!(status, Status::Running | Status::Paused) && !force {
         return Err(Error::new(
             ErrorKind::WrongState,
             format!(
                 "cannot delete container {id} that is not stopped: {}",
                 status.word()
             ),
-        ));
+        )
+        .with_hint("stop it first, or use --force"));
     }
+    finish(globals, &store, &state)?;
+    Ok(0)
+}
+
+/// Ends what is left of a container, removes it and runs its hooks for that.
+pub(crate) fn finish(globals: &Globals, store: &Store, state: &State) -> Result<()> {
     state.end()?;
     store.remove()?;
     // The bundle may be gone; then so are its hooks.
-    if let Ok(bundle) = Bundle::read(&state.bundle)
-        && let Some(hooks) = &bundle.spec.hooks
-    {
-        let stopped = StateForHook::new(&state.id, &state.bundle, "stopped", None, &bundle.spec);
-        hooks::run_all(&hooks.poststop, &stopped)?;
+    if let Ok(bundle) = Bundle::read(&state.bundle) {
+        run_poststop(globals, &state.id, &bundle);
     }
-    Ok(0)
+    Ok(())
+}
+
+/// Runs the hooks for a container's end. One that fails is only told of: the container is gone all the same.
+pub(crate) fn run_poststop(globals: &Globals, id: &str, bundle: &Bundle) {
+    let Some(hooks) = &bundle.spec.hooks else {
+        return;
+    };
+    let stopped = StateForHook::new(id, &bundle.directory, "stopped", None, &bundle.spec);
+    for error in hooks::run_each("poststop", &hooks.poststop, &stopped) {
+        report::warning(globals, &error);
+    }
 }

@@ -3,12 +3,16 @@
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
+use cgroups::{Cgroup, Layout};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use shim_protocol::ConsoleSize;
+
 use crate::cli::arguments::{Arguments, Globals};
-use crate::cli::create::send_terminal;
+use crate::cli::create::{check_terminal, send, send_terminal};
 use crate::cli::foreground::Foreground;
-use crate::cli::write_pid_file;
+use crate::cli::inherit::Inherited;
+use crate::cli::{report, seal, write_pid_file};
 use crate::container::Bundle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::attributes::Attributes;
@@ -17,7 +21,7 @@ use crate::process::finish::Stdio;
 use crate::process::join::JoinPlan;
 use crate::seccomp::Filter;
 use crate::spec::Process;
-use crate::state::{Status, Store, start_ticks};
+use crate::state::{State, Status, Store, start_ticks};
 use crate::trace::Trace;
 use crate::validate::validate_process;
 
@@ -36,30 +40,40 @@ struct Flags {
     ignore_paused: bool,
     additional_gids: Vec<u32>,
     apparmor: Option<String>,
+    process_label: Option<String>,
+    pidfd_socket: Option<PathBuf>,
+    preserve: u32,
+    cgroups: Vec<String>,
 }
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut flags = Flags::default();
     let command = arguments.flags_then_command(|flag, arguments| {
         match flag {
-            "--process" | "-p" => flags.process = Some(arguments.path()?),
+            "--process" => flags.process = Some(arguments.path()?),
             "--console-socket" => flags.console_socket = Some(arguments.path()?),
             "--pid-file" => flags.pid_file = Some(arguments.path()?),
             "--cwd" => flags.cwd = Some(arguments.text()?),
-            "--env" | "-e" => flags.env.push(arguments.text()?),
-            "--user" | "-u" => flags.user = Some(arguments.text()?),
-            "--cap" | "-c" => flags.capabilities.push(arguments.text()?),
-            "--tty" | "-t" => flags.tty = true,
-            "--detach" | "-d" => flags.detach = true,
+            "--env" => flags.env.push(arguments.text()?),
+            "--user" => flags.user = Some(arguments.text()?),
+            "--cap" => flags.capabilities.push(arguments.text()?),
+            "--tty" => flags.tty = true,
+            "--detach" => flags.detach = true,
             "--ignore-paused" => flags.ignore_paused = true,
-            "--additional-gids" | "-g" => flags.additional_gids.push(arguments.number()?),
+            "--additional-gids" => flags.additional_gids.push(arguments.number()?),
             "--apparmor" => flags.apparmor = Some(arguments.text()?),
+            "--process-label" => flags.process_label = Some(arguments.text()?),
+            "--pidfd-socket" => flags.pidfd_socket = Some(arguments.path()?),
+            "--preserve-fds" => flags.preserve = arguments.number()?,
+            "--cgroup" => flags.cgroups.push(arguments.text()?),
             "--no-new-privs" => flags.no_new_privileges = true,
             _ => return Err(Arguments::unknown(flag)),
         }
         Ok(())
     })?;
     let id = arguments.id()?;
+    let inherited = Inherited::find(flags.preserve, false)?;
+    seal::ensure(Some(&inherited))?;
     let store = Store::of(&globals.root, &id)?;
     let state = store.read()?;
     let wrong = |word: &str| {
@@ -71,7 +85,12 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     match store.status(&state) {
         Status::Stopped => return Err(wrong("stopped")),
         Status::Paused if flags.ignore_paused => {}
-        Status::Paused => return Err(wrong("paused")),
+        Status::Paused => {
+            return Err(Error::new(
+                ErrorKind::WrongState,
+                "cannot exec in a paused container (use --ignore-paused to override)",
+            ));
+        }
         Status::Created | Status::Running => {}
     }
     let bundle = Bundle::read(&state.bundle)?;
@@ -86,8 +105,13 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     if start_ticks(state.pid) != Some(state.start_ticks) {
         return Err(wrong("stopped"));
     }
-    let cgroup = state.cgroup()?;
+    let cgroup = cgroup_of(&state, &flags.cgroups)?;
     let filter = Filter::of_container(&bundle.spec, &id, &bundle.directory)?;
+    check_terminal(
+        flags.console_socket.as_deref(),
+        process.terminal,
+        !flags.detach,
+    )?;
     let foreground = (!flags.detach).then(Foreground::prepare).transpose()?;
     let plan = JoinPlan {
         id: &id,
@@ -103,15 +127,15 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         } else {
             Stdio::Inherited
         },
-        console_size: foreground.as_ref().and_then(Foreground::console_size),
+        console_size: foreground
+            .as_ref()
+            .and_then(Foreground::console_size)
+            .or_else(|| console_size(&process)),
+        inherited: inherited.count,
     };
-    if process.terminal && flags.detach && flags.console_socket.is_none() {
-        return Err(Error::invalid(
-            "cannot allocate tty if mini will detach without setting console socket",
-        ));
-    }
-    let mut trace = Trace::new(globals.trace.is_some());
+    let mut trace = Trace::new(globals.trace.is_some() || globals.debug);
     let joined = join(plan, &mut trace);
+    report::steps(globals, trace.steps());
     let recorded = globals.trace.as_deref().map_or(Ok(()), |path| {
         trace.write(path, "exec", &id, joined.as_ref().err())
     });
@@ -125,8 +149,84 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         // It is the receiver's now.
         spawned.terminal = None;
     }
-    write_pid_file(flags.pid_file.as_deref(), spawned.pid)?;
+    let told = (|| {
+        if let Some(path) = &flags.pidfd_socket {
+            send(path, "the pidfd socket", b"pidfd", spawned.pidfd.as_fd())?;
+        }
+        write_pid_file(flags.pid_file.as_deref(), spawned.pid)
+    })();
+    if let Err(error) = told {
+        crate::process::spawn::end(&spawned.pidfd);
+        return Err(error);
+    }
+    report::debug(globals, &format!("process {} runs in {id}", spawned.pid));
     foreground.map_or(Ok(0), |foreground| foreground.wait(&spawned))
+}
+
+/// The cgroup to enter: the container's, or of `--cgroup` one below.
+fn cgroup_of(state: &State, wanted: &[String]) -> Result<Cgroup> {
+    if wanted.is_empty() {
+        return own_cgroup(state);
+    }
+    let container = state.cgroup()?;
+    let below = |cgroup: &Cgroup, controller: Option<&str>, path: &str| {
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::invalid(format!("bad sub cgroup path: {path}")));
+        }
+        cgroup.below(controller, path).map_err(|error| {
+            Error::invalid(format!(
+                "error adding pid of a new process to cgroup: {error}"
+            ))
+        })
+    };
+    wanted
+        .iter()
+        .try_fold(container, |cgroup, entry| match entry.split_once(':') {
+            None if wanted.len() > 1 => Err(Error::invalid(format!(
+                "invalid --cgroup argument: {entry} (missing <controller>: prefix)"
+            ))),
+            None => below(&cgroup, None, entry),
+            Some((controllers, path)) => {
+                controllers
+                    .split(',')
+                    .try_fold(cgroup, |cgroup, controller| {
+                        if controller.is_empty() {
+                            return Err(Error::invalid(format!(
+                                "invalid --cgroup argument: {entry} (empty <controller> prefix)"
+                            )));
+                        }
+                        below(&cgroup, Some(controller), path)
+                    })
+            }
+        })
+}
+
+/// The container's cgroup; on v2 that of its first process when it has moved itself below or away: one whose children have
+/// controllers takes no process, and one that is gone takes none either.
+fn own_cgroup(state: &State) -> Result<Cgroup> {
+    let cgroup = state.cgroup();
+    let layout = Layout::detect()?;
+    if layout.mode() != cgroups::Mode::V2 {
+        return cgroup;
+    }
+    let takes_processes = cgroup.as_ref().is_ok_and(|cgroup| {
+        cgroup
+            .v2_directory()
+            .and_then(|path| std::fs::read_to_string(path.join("cgroup.subtree_control")).ok())
+            .is_some_and(|controllers| controllers.trim().is_empty())
+    });
+    match u32::try_from(state.pid) {
+        Ok(pid) if !takes_processes => Ok(Cgroup::of_process(&layout, pid)?),
+        _ => cgroup,
+    }
+}
+
+fn console_size(process: &Process) -> Option<ConsoleSize> {
+    let size = process.console_size?;
+    Some(ConsoleSize {
+        height: size.height,
+        width: size.width,
+    })
 }
 
 /// The process: of `--process`, or the container's own with what the flags change.
@@ -142,6 +242,9 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
             .process()
             .cloned()
             .ok_or_else(|| Error::invalid("process is missing"))?;
+        if command.is_empty() {
+            return Err(Error::invalid("exec args cannot be empty"));
+        }
         process.args = command;
         process.terminal = flags.tty;
         process
@@ -167,10 +270,17 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.extend(flags.capabilities.iter().cloned());
         }
+        // What is ambient must be inheritable, which the flag does not make it.
+        if !sets.inheritable.is_empty() {
+            sets.ambient.extend(flags.capabilities.iter().cloned());
+        }
     }
     process.user.additional_gids.extend(&flags.additional_gids);
     if let Some(profile) = &flags.apparmor {
         process.apparmor_profile.clone_from(profile);
+    }
+    if let Some(label) = &flags.process_label {
+        process.selinux_label.clone_from(label);
     }
     process.no_new_privileges |= flags.no_new_privileges;
     validate_process(&process)?;

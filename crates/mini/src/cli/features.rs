@@ -130,7 +130,6 @@ const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
 
 pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
     arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
-    arguments.end()?;
     let off = json!({"enabled": false});
     let features = json!({
         "ociVersionMin": "1.0.0",

@@ -5,8 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::termios::{
+    OptionalActions, OutputModes, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
 use shim_protocol::ConsoleSize;
 use sys::signal::SignalSet;
 
@@ -31,13 +34,10 @@ impl Foreground {
             .map_err(|error| Error::sys("block", "signals", error))?;
         let signals = sys::signal::descriptor(SignalSet::ALL)
             .map_err(|error| Error::sys("signalfd", "", error))?;
-        // Our input need not be a terminal.
-        let console_size = tcgetwinsize(rustix::stdio::stdin())
-            .ok()
-            .map(|size| ConsoleSize {
-                height: size.ws_row,
-                width: size.ws_col,
-            });
+        let console_size = own_size().map(|size| ConsoleSize {
+            height: size.ws_row,
+            width: size.ws_col,
+        });
         Ok(Self {
             signals,
             console_size,
@@ -106,10 +106,8 @@ fn pass_signals(signals: &OwnedFd, process: &Spawned, master: Option<&OwnedFd>) 
             // Of our own children, and of the Go runtime's: not meant for the program.
             (SIGCHLD | SIGURG, _) => {}
             (number, _) => {
-                if let Some(signal) = Signal::from_named_raw(number) {
-                    // It may have ended at this moment.
-                    pidfd_send_signal(&process.pidfd, signal).ok();
-                }
+                // It may have ended at this moment.
+                sys::signal::send(process.pidfd.as_fd(), number).ok();
             }
         }
     }
@@ -117,9 +115,20 @@ fn pass_signals(signals: &OwnedFd, process: &Spawned, master: Option<&OwnedFd>) 
 
 fn follow_size(master: impl AsFd) {
     // Our input need not be a terminal; then there is no size to follow.
-    if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
+    if let Some(size) = own_size() {
         tcsetwinsize(master, size).ok();
     }
+}
+
+/// The size of our terminal, by whichever of our streams is one.
+fn own_size() -> Option<Winsize> {
+    [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ]
+    .into_iter()
+    .find_map(|stream| tcgetwinsize(stream).ok())
 }
 
 /// Our terminal, in raw mode for as long as this lives: every key is the program's.
@@ -135,12 +144,17 @@ impl<'a> Screen<'a> {
         let error = |errno| Error::sys("set up", "the terminal", errno);
         let flags = fcntl_getfl(master).map_err(error)?;
         fcntl_setfl(master, flags | OFlags::NONBLOCK).map_err(error)?;
+        let mut modes = tcgetattr(master).map_err(error)?;
+        modes.output_modes -= OutputModes::ONLCR;
+        tcsetattr(master, OptionalActions::Now, &modes).map_err(error)?;
         let input = rustix::stdio::stdin();
         // A pipe or a file is passed on as it is.
         let before = tcgetattr(input).ok();
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();
+            // Line ends are made here, and not by the program's terminal: what is not shown but stored gets none.
+            raw.output_modes |= OutputModes::OPOST;
             tcsetattr(input, OptionalActions::Now, &raw).map_err(error)?;
             // It may have changed since the program was made.
             follow_size(master);

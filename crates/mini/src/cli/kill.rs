@@ -1,49 +1,71 @@
 //! `kill`.
 
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::os::fd::AsFd as _;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cli::arguments::{Arguments, Globals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{Status, Store, start_ticks};
+use crate::state::{State, Store, start_ticks};
+
+const SIGKILL: i32 = 9;
+const SIGRTMIN: i32 = 34;
+const SIGRTMAX: i32 = 64;
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut all = false;
     arguments.flags(|flag, _| match flag {
-        "--all" | "-a" => {
+        "--all" => {
             all = true;
             Ok(())
         }
         _ => Err(Arguments::unknown(flag)),
     })?;
     let id = arguments.id()?;
-    let signal = number(&arguments.word().unwrap_or_else(|| "SIGTERM".into()))?;
-    arguments.end()?;
-    let store = Store::of(&globals.root, &id)?;
-    let state = store.read()?;
-    if all {
-        for pid in state.cgroup()?.processes()? {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // One that has ended meanwhile got what it should.
-                rustix::process::kill_process(pid, signal).ok();
-            }
+    let signal = number(&arguments.word()?.unwrap_or_else(|| "SIGTERM".into()))?;
+    let state = Store::of(&globals.root, &id)?.read()?;
+    // Without a pid namespace of its own nothing else ends the others.
+    if all || (signal == SIGKILL && !state.own_pids) {
+        to_all(&state, signal);
+    } else {
+        to_first(&state, signal)?;
+    }
+    if signal == SIGKILL {
+        // In a frozen cgroup of v1 it would wait for the thaw. A cgroup that is gone needs none.
+        drop(state.cgroup().and_then(|cgroup| Ok(cgroup.thaw()?)));
+    }
+    Ok(0)
+}
+
+/// To every process in the container's cgroup. A container without any is no error.
+fn to_all(state: &State, signal: i32) {
+    let pids = state
+        .cgroup()
+        .and_then(|cgroup| Ok(cgroup.processes()?))
+        .unwrap_or_default();
+    for pid in pids {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        // One that has ended meanwhile got what it should.
+        if let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+            sys::signal::send(pidfd.as_fd(), signal).ok();
         }
-        return Ok(0);
     }
+}
+
+fn to_first(state: &State, signal: i32) -> Result<()> {
     let stopped = || Error::new(ErrorKind::WrongState, "container not running");
-    if store.status(&state) == Status::Stopped {
-        return Err(stopped());
-    }
     // By a descriptor, checked after it was opened: the number may be another's by now.
     let pid = Pid::from_raw(state.pid).ok_or_else(stopped)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| stopped())?;
     if start_ticks(state.pid) != Some(state.start_ticks) {
         return Err(stopped());
     }
-    match pidfd_send_signal(&pidfd, signal) {
-        Ok(()) => Ok(0),
-        Err(Errno::SRCH) => Err(stopped()),
-        Err(errno) => Err(Error::sys("send", "the signal", errno)),
+    match sys::signal::send(pidfd.as_fd(), signal) {
+        Ok(()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+            Err(stopped())
+        }
+        Err(error) => Err(Error::sys("send", "the signal", error)),
     }
 }
 
@@ -82,19 +104,36 @@ const NAMES: [(&str, i32); 31] = [
     ("SYS", 31),
 ];
 
-fn number(word: &str) -> Result<Signal> {
+/// The number of a signal's word: a number, or a name with or without `SIG`, as `RTMIN+3` too.
+fn number(word: &str) -> Result<i32> {
     let unknown = || Error::invalid(format!("unknown signal {word:?}"));
     let upper = word.to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let number = match word.parse::<i32>() {
-        Ok(number) => number,
-        Err(_) => NAMES
+    let named = || {
+        NAMES
             .iter()
             .find(|(name, _)| *name == bare)
             .map(|(_, number)| *number)
-            .ok_or_else(unknown)?,
     };
-    Signal::from_named_raw(number).ok_or_else(unknown)
+    word.parse()
+        .ok()
+        .or_else(named)
+        .or_else(|| real_time(bare))
+        .filter(|number| (0..=SIGRTMAX).contains(number))
+        .ok_or_else(unknown)
+}
+
+fn real_time(bare: &str) -> Option<i32> {
+    let (from, offset) = bare
+        .strip_prefix("RTMIN")
+        .map(|offset| (SIGRTMIN, offset))
+        .or_else(|| bare.strip_prefix("RTMAX").map(|offset| (SIGRTMAX, offset)))?;
+    let offset = if offset.is_empty() {
+        0
+    } else {
+        offset.parse::<i32>().ok()?
+    };
+    Some(from.checked_add(offset)?).filter(|number| (SIGRTMIN..=SIGRTMAX).contains(number))
 }
 
 #[cfg(test)]
@@ -103,10 +142,22 @@ mod tests {
 
     #[test]
     fn signals_have_numbers_and_names_with_and_without_sig() {
-        for word in ["9", "KILL", "SIGKILL", "sigkill"] {
-            assert_eq!(number(word).unwrap(), Signal::KILL);
+        for (word, wanted) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGKILL", 9),
+            ("sigkill", 9),
+            ("0", 0),
+            ("37", 37),
+            ("RTMIN+3", 37),
+            ("SIGRTMIN", 34),
+            ("SIGRTMAX-1", 63),
+        ] {
+            assert_eq!(number(word).unwrap(), wanted, "{word}");
         }
-        for word in ["", "SIG", "NOPE", "-1", "900"] {
+        for word in [
+            "", "SIG", "NOPE", "-1", "900", "RTMIN-1", "RTMAX+1", "RTMINx",
+        ] {
             assert!(number(word).is_err(), "{word}");
         }
     }

@@ -5,7 +5,9 @@ mod create;
 mod delete;
 mod exec;
 mod features;
+mod flags;
 mod foreground;
+mod inherit;
 mod kill;
 mod list;
 mod pause;
@@ -19,91 +21,86 @@ mod update;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use arguments::{Arguments, Globals};
+use arguments::{Arguments, Command, Globals};
 
 use crate::error::{Error, Result};
 use crate::shim;
 
-const HELP: &str = "\
-mini: an OCI runtime
+/// The exit status for an error of ours. That of `exec` cannot be mistaken for one of its program.
+const FAILED: u8 = 1;
+const EXEC_FAILED: u8 = 255;
 
-usage: mini [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB …
-
-  create [--bundle DIR] [--console-socket PATH] [--pid-file FILE] ID    make a container; its program waits
-  start ID                                      let its program run
-  run [the flags of create] [--detach] ID       both; without --detach, wait for its end
-  state ID                                      print its state
-  exec [--tty] [--detach] [--process FILE] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--pid-file FILE] ID [COMMAND …]
-  kill [--all] ID [SIGNAL]                      send a signal (SIGTERM)
-  pause ID | resume ID                          freeze and thaw
-  ps [--format table|json] ID                   its processes, as the host sees them
-  update [--memory N] [--cpu-quota N] … [--resources FILE] ID    other limits
-  delete [--force] ID                           remove what is left of it
-  list [--quiet] [--format table|json]          the containers of --root
-  spec [--bundle DIR]                           write a config.json to begin with
-  features                                      what this runtime offers, as JSON
-  shim --bundle DIR                             stay with a container of the engine (see the crate shim-protocol)
-  --version
-";
-
-/// Runs a command line; the exit status.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+/// Runs a command line; the exit status. `program` is the name that this program was called by: whoever takes it for runc
+/// by its name finds it in its version and help too.
+pub fn run(program: &str, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let mut globals = Globals::default();
-    match dispatch(arguments, &mut globals) {
+    let mut arguments = Arguments::new(arguments);
+    let command = match arguments.globals(&mut globals) {
+        Ok(command) => command,
+        Err(error) => {
+            report::error(&globals, &error);
+            return FAILED;
+        }
+    };
+    let verb = match command {
+        Command::Help => {
+            report::say(flags::help(program).trim_end());
+            return 0;
+        }
+        Command::HelpOf(verb) => {
+            report::say(flags::help_of(program, verb).trim_end());
+            return 0;
+        }
+        Command::Version => {
+            report::say(&format!(
+                "{program} version {}\nspec: {}",
+                env!("CARGO_PKG_VERSION"),
+                crate::spec::OCI_VERSION
+            ));
+            return 0;
+        }
+        Command::Verb(verb) => verb.name,
+    };
+    match dispatch(verb, &mut arguments, &globals) {
         Ok(status) => status,
         Err(error) => {
             report::error(&globals, &error);
-            error.exit_status()
+            if verb == "exec" { EXEC_FAILED } else { FAILED }
         }
     }
 }
 
-fn dispatch(arguments: impl IntoIterator<Item = OsString>, globals: &mut Globals) -> Result<u8> {
-    let mut arguments = Arguments::new(arguments);
-    let Some(verb) = arguments.globals(globals)? else {
-        report::say(HELP.trim_end());
-        return Ok(0);
-    };
-    // Those that make processes in a container, which can see what this program is.
-    if matches!(verb.as_str(), "create" | "run" | "exec" | "shim") {
-        seal::ensure()?;
-    }
-    match verb.as_str() {
-        "--version" => {
-            report::say(&format!(
-                "mini {}\nspec: {}",
-                env!("CARGO_PKG_VERSION"),
-                crate::spec::OCI_VERSION
-            ));
-            Ok(0)
-        }
-        "create" => create::run(globals, &mut arguments, create::Then::Leave),
-        "run" => create::run(globals, &mut arguments, create::Then::Start),
-        "start" => start::run(globals, &mut arguments),
-        "state" => list::state(globals, &mut arguments),
-        "list" => list::run(globals, &mut arguments),
-        "kill" => kill::run(globals, &mut arguments),
-        "pause" => pause::run(globals, &mut arguments, true),
-        "resume" => pause::run(globals, &mut arguments, false),
-        "delete" => delete::run(globals, &mut arguments),
-        "exec" => exec::run(globals, &mut arguments),
-        "ps" => ps::run(globals, &mut arguments),
-        "update" => update::run(globals, &mut arguments),
-        "spec" => spec::run(&mut arguments),
-        "features" => features::run(&mut arguments),
+fn dispatch(verb: &str, arguments: &mut Arguments, globals: &Globals) -> Result<u8> {
+    match verb {
+        "create" => create::run(globals, arguments, create::Then::Leave),
+        "run" => create::run(globals, arguments, create::Then::Start),
+        "start" => start::run(globals, arguments),
+        "state" => list::state(globals, arguments),
+        "list" => list::run(globals, arguments),
+        "kill" => kill::run(globals, arguments),
+        "pause" => pause::run(globals, arguments, true),
+        "resume" => pause::run(globals, arguments, false),
+        "delete" => delete::run(globals, arguments),
+        "exec" => exec::run(globals, arguments),
+        "ps" => ps::run(globals, arguments),
+        "update" => update::run(globals, arguments),
+        "spec" => spec::run(arguments),
+        "features" => features::run(arguments),
         "shim" => {
+            seal::ensure(None)?;
             let mut bundle = None;
             arguments.flags(|flag, arguments| match flag {
-                "--bundle" | "-b" => arguments.path().map(|path| bundle = Some(path)),
+                "--bundle" => arguments.path().map(|path| bundle = Some(path)),
                 _ => Err(Arguments::unknown(flag)),
             })?;
             shim::run(&bundle.ok_or_else(|| Error::invalid("shim needs --bundle"))?)?;
             Ok(0)
         }
-        other => {
-            Err(Error::invalid(format!("no such command: {other}"))
-                .with_hint("mini --help lists them"))
-        }
+        "checkpoint" | "restore" => Err(Error::unsupported(format!(
+            "{verb} is not offered: mini does not save the state of processes"
+        ))
+        .with_hint("use a runtime that is built with CRIU for this container")),
+        other => Err(Error::unsupported(format!("{other} is not offered"))),
     }
 }
 

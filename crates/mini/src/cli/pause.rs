@@ -7,7 +7,6 @@ use crate::state::{Status, Store};
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, pause: bool) -> Result<u8> {
     arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
     let id = arguments.id()?;
-    arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
     let state = store.read()?;
     let status = store.status(&state);

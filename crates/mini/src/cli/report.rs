@@ -1,7 +1,10 @@
-//! What the command line says: answers, errors for people, errors for programs.
+//! What the command line says: answers, errors for people, errors and steps for programs.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::Path;
+
+use shim_protocol::TraceStep;
 
 use crate::cli::arguments::Globals;
 use crate::clock;
@@ -14,17 +17,58 @@ pub(crate) fn say(text: &str) {
 
 /// Says why a command was not done: to standard error, and to `--log` as Docker and containerd read it.
 pub(crate) fn error(globals: &Globals, error: &Error) {
-    let line = error.to_string_with_hint();
-    drop(writeln!(std::io::stderr().lock(), "{line}"));
-    let Some(path) = &globals.log else { return };
-    let Ok(mut log) = OpenOptions::new().append(true).create(true).open(path) else {
-        return;
-    };
+    let text = error.to_string_with_hint();
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    if let Some(path) = &globals.log {
+        append(path, &line(globals, "error", &text));
+    }
+}
+
+/// Says what went wrong without keeping the command from being done.
+pub(crate) fn warning(globals: &Globals, error: &Error) {
+    note(globals, "warning", &error.to_string_with_hint());
+}
+
+/// With `--debug`, says what was done.
+pub(crate) fn debug(globals: &Globals, text: &str) {
+    if globals.debug {
+        note(globals, "debug", text);
+    }
+}
+
+/// With `--debug`, says which steps a start took.
+pub(crate) fn steps(globals: &Globals, steps: &[TraceStep]) {
+    for step in steps {
+        let microseconds = step.duration_ns / 1000;
+        debug(
+            globals,
+            &format!("{}: {} ({microseconds} µs)", step.step, step.detail),
+        );
+    }
+}
+
+/// To the log alone; without one to standard error.
+fn note(globals: &Globals, level: &str, text: &str) {
+    let line = line(globals, level, text);
+    match &globals.log {
+        Some(path) => append(path, &line),
+        None => drop(writeln!(std::io::stderr().lock(), "{line}")),
+    }
+}
+
+fn append(path: &Path, line: &str) {
+    // Without its log there is no other place to say that it is missing.
+    if let Ok(mut log) = OpenOptions::new().append(true).create(true).open(path) {
+        drop(writeln!(log, "{line}"));
+    }
+}
+
+/// A line as logrus, which runc logs with, writes it.
+fn line(globals: &Globals, level: &str, text: &str) -> String {
     let time = clock::rfc3339(clock::unix_ns());
-    let line = if globals.log_json {
-        serde_json::json!({"level": "error", "msg": line, "time": time}).to_string()
+    if globals.log_json {
+        serde_json::json!({"level": level, "msg": text, "time": time}).to_string()
     } else {
-        format!("time={time:?} level=error msg={line:?}")
-    };
-    drop(writeln!(log, "{line}"));
+        format!("time={time:?} level={level} msg={text:?}")
+    }
 }

@@ -4,12 +4,20 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use crate::cli::inherit::Inherited;
 use crate::error::{Error, Result};
 
 /// Set for the double. Whoever executes us often does well to execute a double of their own: it is recognised as one.
 const MARK: &str = "MINI_IS_DOUBLE";
 
-pub(crate) fn ensure() -> Result<()> {
+/// Goes on as the double; what the caller has left open is closed but what is `inherited` on purpose, when that is known:
+/// the process of a container that only was created would keep it open for long.
+///
+/// To be called by the verbs that make processes in a container, which can see what this program is.
+///
+/// # Errors
+/// `Sys`; `Unsupported` where there is no way to protect a program.
+pub(crate) fn ensure(inherited: Option<&Inherited>) -> Result<()> {
     let error = |error| Error::sys("seal", "this program", error);
     if sys::sealed::is_sealed().map_err(error)? {
         // Executed by descriptor, the kernel has named us by its number.
@@ -44,6 +52,10 @@ pub(crate) fn ensure() -> Result<()> {
         strings(std::env::args_os().collect()),
         strings(environment),
     );
+    if let Some(inherited) = inherited {
+        sys::fd::set_cloexec_from(inherited.end())
+            .map_err(|error| Error::sys("close_range", "", error))?;
+    }
     Err(Error::sys(
         "execute",
         "a sealed double of this program",

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crate::cli::arguments::Arguments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{
-    Capabilities, DeviceAccess, Linux, Mount, Namespace, NamespaceKind, OCI_VERSION, Process,
-    Resources, Rlimit, Root, Spec,
+    Capabilities, DeviceAccess, IdMapping, Linux, Mount, Namespace, NamespaceKind, OCI_VERSION,
+    Process, Resources, Rlimit, Root, Spec,
 };
 
 /// What it masks is more than runc 1.1 does: newer kernels show more.
@@ -85,21 +85,22 @@ const MOUNTS: [(&str, &str, &str, &[&str]); 7] = [
 
 pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
     let mut bundle = PathBuf::from(".");
+    let mut rootless = false;
     arguments.flags(|flag, arguments| {
         match flag {
-            "--bundle" | "-b" => bundle = arguments.path()?,
-            "--rootless" => {
-                return Err(Error::unsupported(
-                    "--rootless is not offered: mini needs root",
-                ));
-            }
+            "--bundle" => bundle = arguments.path()?,
+            "--rootless" => rootless = true,
             _ => return Err(Arguments::unknown(flag)),
         }
         Ok(())
     })?;
-    arguments.end()?;
     let path = bundle.join("config.json");
-    let json = serde_json::to_vec_pretty(&example())
+    let unified = cgroups::Layout::detect().is_ok_and(|layout| layout.mode() == cgroups::Mode::V2);
+    let mut spec = example(unified);
+    if rootless {
+        make_rootless(&mut spec);
+    }
+    let json = serde_json::to_vec_pretty(&spec)
         .map_err(|error| Error::invalid(format!("encode the spec: {error}")))?;
     let file = std::fs::OpenOptions::new()
         .write(true)
@@ -122,7 +123,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
 }
 
 /// A shell with a terminal, in namespaces of its own, with few rights.
-fn example() -> Spec {
+fn example(unified: bool) -> Spec {
     let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     let namespace = |kind| Namespace {
         kind,
@@ -174,10 +175,12 @@ fn example() -> Spec {
                 NamespaceKind::Ipc,
                 NamespaceKind::Uts,
                 NamespaceKind::Mount,
-                NamespaceKind::Cgroup,
             ]
+            .into_iter()
+            // With v1 there is no telling what a container's own view of its cgroups leaves of the tools in it.
+            .chain(unified.then_some(NamespaceKind::Cgroup))
             .map(namespace)
-            .into(),
+            .collect(),
             resources: Some(Resources {
                 devices: vec![DeviceAccess {
                     allow: false,
@@ -194,11 +197,50 @@ fn example() -> Spec {
     }
 }
 
+/// The same for a user without privileges: root inside is that user outside, the host's network, no limits.
+///
+/// Mounts lose what needs more ids than one, and /sys is the host's, which no one else may mount without a network of his own.
+fn make_rootless(spec: &mut Spec) {
+    let Some(linux) = &mut spec.linux else { return };
+    linux
+        .namespaces
+        .retain(|namespace| namespace.kind != NamespaceKind::Network);
+    linux.namespaces.push(Namespace {
+        kind: NamespaceKind::User,
+        path: String::new(),
+    });
+    let mapping = |host_id| {
+        vec![IdMapping {
+            container_id: 0,
+            host_id,
+            size: 1,
+        }]
+    };
+    linux.uid_mappings = mapping(rustix::process::geteuid().as_raw());
+    linux.gid_mappings = mapping(rustix::process::getegid().as_raw());
+    linux.resources = None;
+    for mount in &mut spec.mounts {
+        mount
+            .options
+            .retain(|option| !option.starts_with("gid=") && !option.starts_with("uid="));
+        if mount.destination == "/sys" {
+            mount.kind = "none".into();
+            mount.source = "/sys".into();
+            mount.options = ["rbind", "nosuid", "noexec", "nodev", "ro"]
+                .map(str::to_owned)
+                .into();
+        }
+    }
+    // Below the /sys of the host its cgroups are in sight already.
+    spec.mounts
+        .retain(|mount| mount.destination != "/sys/fs/cgroup");
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_example_is_valid_for_us_and_for_others() {
-        let example = super::example();
+        let example = super::example(true);
         crate::validate::validate(&example).unwrap();
         let json = serde_json::to_string(&example).unwrap();
         let theirs: oci_spec::runtime::Spec = serde_json::from_str(&json).unwrap();

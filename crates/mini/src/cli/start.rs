@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::cli::arguments::{Arguments, Globals};
-use crate::container::Bundle;
+use crate::container::{Bundle, PATIENCE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{self, StateForHook};
 use crate::state::{State, Status, Store};
@@ -15,7 +15,6 @@ use crate::state::{State, Status, Store};
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
     let id = arguments.id()?;
-    arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
     let state = store.read()?;
     match store.status(&state) {
@@ -69,18 +68,26 @@ fn wait_for_program(gate: &File) -> Result<()> {
     }
 }
 
+/// Runs the hooks for a container's start. When one fails the container is ended.
 pub(crate) fn run_poststart(state: &State, bundle: &Bundle) -> Result<()> {
-    match &bundle.spec.hooks {
-        None => Ok(()),
-        Some(hooks) => {
-            let state = StateForHook::new(
-                &state.id,
-                &state.bundle,
-                "running",
-                Some(state.pid),
-                &bundle.spec,
-            );
-            hooks::run_all(&hooks.poststart, &state)
-        }
+    let Some(hooks) = &bundle.spec.hooks else {
+        return Ok(());
+    };
+    let running = StateForHook::new(
+        &state.id,
+        &state.bundle,
+        "running",
+        Some(state.pid),
+        &bundle.spec,
+    );
+    let result = hooks::run_all("poststart", &hooks.poststart, &running, &[]);
+    if result.is_err() {
+        // The first error is the one that matters; `delete` tries again.
+        drop(
+            state
+                .cgroup()
+                .and_then(|cgroup| Ok(cgroup.kill_all(PATIENCE)?)),
+        );
     }
+    result
 }

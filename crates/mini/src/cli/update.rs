@@ -15,7 +15,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let (mut pids, mut block_io) = (Pids::default(), BlockIo::default());
     arguments.flags(|flag, arguments| {
         match flag {
-            "--resources" | "-r" => file = Some(arguments.path()?),
+            "--resources" => file = Some(arguments.path()?),
             "--memory" => memory.limit = Some(bytes(&arguments.text()?)?),
             "--memory-swap" => memory.swap = Some(bytes(&arguments.text()?)?),
             "--memory-reservation" => memory.reservation = Some(bytes(&arguments.text()?)?),
@@ -28,6 +28,12 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             "--cpu-idle" => cpu.idle = Some(arguments.number()?),
             "--cpuset-cpus" => cpu.cpus = arguments.text()?,
             "--cpuset-mems" => cpu.mems = arguments.text()?,
+            "--kernel-memory" | "--kernel-memory-tcp" => drop(arguments.text()?),
+            "--l3-cache-schema" | "--mem-bw-schema" => {
+                return Err(Error::unsupported(format!(
+                    "{flag}: Intel RDT is not enabled"
+                )));
+            }
             "--pids-limit" => pids.limit = Some(arguments.number()?),
             "--blkio-weight" => block_io.weight = Some(arguments.number()?),
             _ => return Err(Arguments::unknown(flag)),
@@ -35,7 +41,6 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         Ok(())
     })?;
     let id = arguments.id()?;
-    arguments.end()?;
     let store = Store::of(&globals.root, &id)?;
     let state = store.read()?;
     if store.status(&state) == Status::Stopped {

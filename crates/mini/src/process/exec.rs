@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use cgroups::Cgroup;
 use shim_protocol::TraceObject;
 use sys::namespace::Namespaces;
 use sys::process::CloneOptions;
@@ -43,6 +44,21 @@ pub fn namespaces_to_join(linux: &Linux, init_pid: i32) -> Namespaces {
     all
 }
 
+/// On v2 the process is made in its cgroup: what the kernel has against that is said by `clone3`.
+fn not_entered(cgroup: &Cgroup, error: Error) -> Error {
+    let busy = crate::error::errno_words(rustix::io::Errno::BUSY);
+    if error.to_string().ends_with(&busy) {
+        return Error::invalid(format!(
+            "error adding pid of a new process to cgroups: {}: {busy}",
+            cgroup.path()
+        ))
+        .with_hint(
+            "a cgroup whose children have controllers holds no process itself; see exec --cgroup",
+        );
+    }
+    error
+}
+
 /// Runs one more process in a container, in its namespaces and its cgroup.
 ///
 /// # Errors
@@ -74,7 +90,7 @@ pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
             // Its processes see the child from its first moment on.
             namespaces::shut_out_tracers()?;
             let enter = || join::enter(plan.init, Namespaces::PID);
-            clone_in_pid_namespace(enter, options)
+            clone_in_pid_namespace(enter, options).map_err(|error| not_entered(plan.cgroup, error))
         },
     )?;
     let Some(child) = child else {

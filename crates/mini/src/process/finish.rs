@@ -42,7 +42,7 @@ pub fn connect_stdio(stdio: Stdio<'_>) -> Result<()> {
 }
 
 /// Gives the standard streams to the user, who may want to open them again by /dev/stdout. /dev/null stays root's.
-fn own_stdio(uid: u32, gid: u32) -> Result<()> {
+fn own_stdio(uid: u32) -> Result<()> {
     for stream in [
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),
@@ -51,10 +51,11 @@ fn own_stdio(uid: u32, gid: u32) -> Result<()> {
         let Ok(stat) = rustix::fs::fstat(stream) else {
             continue;
         };
+        // The group may be one that the terminal wants, as tty.
         if stat.st_uid == uid || stat.st_rdev == rustix::fs::makedev(1, 3) {
             continue;
         }
-        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+        match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
             // Not ours to give: a file system that is read-only or knows no owners, an id without a mapping.
             Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
             Err(errno) => return Err(Error::sys("chown", "the standard streams", errno)),
@@ -97,6 +98,8 @@ pub struct Finish<'a> {
     pub channel: &'a Channel,
     /// Waited at, if any.
     pub gate: Option<&'a dyn Gate>,
+    /// How many descriptors, from number 3 on, the program gets.
+    pub inherited: u32,
 }
 
 /// Becomes the program. Returns only with an error.
@@ -130,9 +133,9 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         || format!("{} limits", process.rlimits.len()),
         || set_rlimits(&process.rlimits),
     )?;
-    own_stdio(process.user.uid, process.user.gid).map_err(|error| error.in_step("user"))?;
+    own_stdio(process.user.uid).map_err(|error| error.in_step("user"))?;
     // What was opened since the start is close-on-exec already; this is the net below, once more where it is the last thing.
-    set_all_cloexec()?;
+    set_cloexec(finish.inherited)?;
     let mut pending = filter;
     let mut load = |trace: &mut Trace| match pending.take() {
         Some(filter) => trace.step(
@@ -148,6 +151,8 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     } else {
         load(trace)?;
     }
+    // As root first: the user may have no right to pass through to it. As the user then, who may be the only one with a right.
+    let entered = change_directory(&process.cwd).is_ok();
     trace.step(
         "user",
         || {
@@ -158,7 +163,16 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         },
         || become_user(process),
     )?;
-    trace.step("cwd", || process.cwd.clone(), || enter_cwd(&process.cwd))?;
+    trace.step(
+        "cwd",
+        || process.cwd.clone(),
+        || {
+            if !entered {
+                change_directory(&process.cwd)?;
+            }
+            check_cwd(&process.cwd)
+        },
+    )?;
     let env = complete_env(process);
     let name = process.args.first().map_or("", String::as_str);
     let path = trace.step(
@@ -190,7 +204,7 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
         }
     }
     if pending.is_some() {
-        set_all_cloexec()?;
+        set_cloexec(finish.inherited)?;
     }
     // A child of the shim dies with it until here; the program lives on.
     rustix::process::set_parent_process_death_signal(None)
@@ -209,8 +223,11 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
     Err(executable::refused_by_kernel(&shown_path, errno).in_step("execve"))
 }
 
-fn set_all_cloexec() -> Result<()> {
-    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))
+/// Lets only the standard streams and what is inherited on purpose through `execve`.
+fn set_cloexec(inherited: u32) -> Result<()> {
+    sys::fd::set_cloexec_from(3).map_err(|error| Error::sys("close_range", "", error))?;
+    sys::fd::keep_over_exec(3, inherited)
+        .map_err(|error| Error::sys("pass on", "descriptors", error))
 }
 
 /// Puts this process under its filter; the listener goes to the parent, who gives it to the supervisor.
@@ -301,14 +318,17 @@ fn become_user(process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn enter_cwd(cwd: &str) -> Result<()> {
+fn change_directory(cwd: &str) -> Result<()> {
     rustix::process::chdir(cwd).map_err(|errno| {
         Error::sys(
             "chdir to cwd",
             format!("({cwd:?}) set in config.json"),
             errno,
         )
-    })?;
+    })
+}
+
+fn check_cwd(cwd: &str) -> Result<()> {
     // The kernel writes "(unreachable)" before a path outside of the root, which a leaked descriptor can lead to.
     let inside =
         rustix::process::getcwd(Vec::new()).is_ok_and(|path| path.to_bytes().starts_with(b"/"));
@@ -321,9 +341,18 @@ fn enter_cwd(cwd: &str) -> Result<()> {
     }
 }
 
-/// The environment, with HOME from the container's /etc/passwd when it is not given, as runc does.
-fn complete_env(process: &Process) -> Vec<String> {
-    let mut env = process.env.clone();
+/// The environment: of entries with the same name the last, and HOME from the container's /etc/passwd when it is not given
+/// or empty, as runc does.
+pub(crate) fn complete_env(process: &Process) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut env: Vec<String> = Vec::with_capacity(process.env.len() + 1);
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in process.env.iter().rev() {
+        if seen.insert(name(entry)) && entry != "HOME=" {
+            env.push(entry.clone());
+        }
+    }
+    env.reverse();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         let home = home_of(process.user.uid).unwrap_or_else(|| "/".into());
         env.push(format!("HOME={home}"));

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::hooks;
 use crate::process::attributes::Attributes;
 use crate::process::clocks;
-use crate::process::finish::{Finish, Gate, Stdio, become_program, connect_stdio};
+use crate::process::finish::{Finish, Gate, Stdio, become_program, complete_env, connect_stdio};
 use crate::process::namespaces::{self, Joined, UserNamespace, become_root};
 use crate::process::source;
 use crate::process::sync::{Channel, FromChild, FromParent};
@@ -27,6 +27,18 @@ use crate::rootfs::resolve::{Leaf, RootFd};
 use crate::rootfs::{devices, masks, mounts, options, pivot};
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 use crate::trace::{Trace, objects};
+
+/// What a caller may want otherwise than usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// How many descriptors of ours, from number 3 on, the program gets.
+    pub inherited: u32,
+    /// No session keyring of its own.
+    pub keep_keyring: bool,
+    /// The root is moved over the host's and entered by `chroot`, for a root on the initial ramdisk, from which nothing
+    /// can be pivoted.
+    pub no_pivot: bool,
+}
 
 /// What the first process is made from.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +63,8 @@ pub struct InitPlan<'a> {
     pub gate: Option<BorrowedFd<'a>>,
     /// The kernel kills it when its parent ends before the program runs.
     pub die_with_parent: bool,
+    /// What is otherwise than usual.
+    pub wishes: Wishes,
 }
 
 /// How the first process stands to the namespaces that are not made in `clone3`.
@@ -107,11 +121,16 @@ fn stages(
         || "descriptors closed, signals reset, session, keyring, standard streams".into(),
         || {
             reset(plan.die_with_parent)?;
+            if plan.gate.is_some() {
+                // A container that only was created can be asked to end.
+                sys::signal::exit_on(&ENDING)
+                    .map_err(|error| Error::sys("sigaction", "", error))?;
+            }
             if entry.user == UserNamespace::New {
                 wait_for_ids(channel)?;
             }
             rustix::process::setsid().map_err(|errno| Error::sys("setsid", "", errno))?;
-            if shared {
+            if shared && !plan.wishes.keep_keyring {
                 join_session_keyring(plan.id)?;
             }
             connect_stdio(plan.stdio)
@@ -269,12 +288,12 @@ fn stages(
             },
         )?;
     }
-    let state = hooks::StateForHook::of_child(plan.id, plan.bundle, "creating", spec);
+    let state = hooks::StateForHook::of_child(plan.id, plan.bundle, spec);
     if let Some(hooks) = &spec.hooks {
         trace.step(
             "hooks",
             || format!("{} createContainer", hooks.create_container.len()),
-            || hooks::run_all(&hooks.create_container, &state),
+            || hooks::run_all("createContainer", &hooks.create_container, &state, &[]),
         )?;
     }
     if spec.has_new(NamespaceKind::Cgroup) {
@@ -292,7 +311,13 @@ fn stages(
     trace.step(
         "pivot_root",
         || plan.rootfs.display().to_string(),
-        || pivot::pivot(root.fd()),
+        || {
+            if plan.wishes.no_pivot {
+                pivot::move_over(root.fd())
+            } else {
+                pivot::pivot(root.fd())
+            }
+        },
     )?;
     let in_pivot = |error: Error| error.in_step("pivot_root");
     if propagation != sys::mount::propagation::SLAVE {
@@ -318,6 +343,7 @@ fn stages(
             seccomp: filter.as_ref(),
             channel,
             gate: Some(&gate),
+            inherited: plan.wishes.inherited,
         },
         trace,
     ))
@@ -368,7 +394,9 @@ fn settle_in_user_namespace(plan: InitPlan<'_>, channel: &Channel) -> Result<Vec
         clocks::unshare(&linux.time_offsets)?;
     }
     become_root()?;
-    join_session_keyring(plan.id)?;
+    if !plan.wishes.keep_keyring {
+        join_session_keyring(plan.id)?;
+    }
     if plan.die_with_parent {
         // The kernel forgets it with a change of the user id.
         set_death_signal()?;
@@ -502,6 +530,9 @@ pub(crate) fn hand_over_terminal(console: terminal::Terminal, channel: &Channel)
     channel.tell_parent(&FromChild::Terminal, Some(console.master.as_fd()))
 }
 
+/// Signals that ask a program to end: hang-up, interrupt, quit, terminate.
+const ENDING: [i32; 4] = [1, 2, 3, 15];
+
 struct FifoGate<'a> {
     fifo: Option<BorrowedFd<'a>>,
     spec: &'a Spec,
@@ -530,17 +561,21 @@ impl Gate for FifoGate<'_> {
 
     fn run_hooks(&self, trace: &mut Trace) -> Result<()> {
         match &self.spec.hooks {
-            Some(hooks) => trace.step(
+            Some(hooks) if !hooks.start_container.is_empty() => trace.step(
                 "hooks",
                 || format!("{} startContainer", hooks.start_container.len()),
                 || {
-                    hooks::run_all(&hooks.start_container, self.state).map_err(|error| {
-                        let words = format!("error running startContainer hook: {error}");
-                        Error::new(error.kind(), words)
-                    })
+                    let environment = self.spec.process().map(complete_env).unwrap_or_default();
+                    let state = self.state.with_status("created");
+                    hooks::run_all(
+                        "startContainer",
+                        &hooks.start_container,
+                        &state,
+                        &environment,
+                    )
                 },
             ),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

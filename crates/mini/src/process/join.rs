@@ -35,7 +35,7 @@ pub struct JoinPlan<'a> {
     pub attributes: &'a Attributes,
     /// The container's filter.
     pub seccomp: Option<&'a Filter>,
-    /// The container's cgroup.
+    /// The container's cgroup, or one below.
     pub cgroup: &'a Cgroup,
     /// The container's first process.
     pub init: BorrowedFd<'a>,
@@ -47,6 +47,8 @@ pub struct JoinPlan<'a> {
     pub stdio: Stdio<'a>,
     /// Size of its terminal.
     pub console_size: Option<ConsoleSize>,
+    /// How many descriptors of ours, from number 3 on, the program gets.
+    pub inherited: u32,
 }
 
 /// Before the container's namespaces are entered: what takes the host's /proc, and its rights.
@@ -61,7 +63,13 @@ pub(crate) fn prepare(plan: JoinPlan<'_>) -> Result<()> {
     set_apparmor(plan.process)?;
     plan.attributes.bind_first(plan.process)?;
     // In its cgroup before anything of the container can be reached.
-    plan.cgroup.enter_cloned()?;
+    plan.cgroup.enter_cloned().map_err(|error| {
+        Error::invalid(format!(
+            "error adding pid {} to cgroups: {error}",
+            rustix::process::getpid()
+        ))
+        .in_step("enter_cgroup")
+    })?;
     namespaces::shut_out_tracers()
 }
 
@@ -119,6 +127,7 @@ fn stages(
             seccomp: plan.seccomp,
             channel,
             gate: None,
+            inherited: plan.inherited,
         },
         trace,
     ))

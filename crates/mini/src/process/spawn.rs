@@ -74,6 +74,7 @@ pub fn spawn(
         } else {
             &joined
         };
+        drop(cgroup_fd);
         init::run(plan, Entry { user, joined }, &theirs, trace);
     };
     trace.made(|| [TraceObject::Process { pid: child.pid }]);

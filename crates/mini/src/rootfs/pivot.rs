@@ -1,4 +1,5 @@
-//! Making a directory the root of the mount namespace. Never `chroot`, which a privileged process leaves again.
+//! Making a directory the root of the mount namespace. Not by `chroot`, which a privileged process leaves again, unless the
+//! caller asks for it with `--no-pivot`.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -72,6 +73,21 @@ pub fn pivot(root: impl AsFd) -> Result<()> {
     rustix::process::fchdir(&old_root).map_err(error)?;
     unmount(".", UnmountFlags::DETACH)
         .map_err(|errno| Error::sys("unmount", "the host's root", errno))?;
+    rustix::process::chdir("/").map_err(error)
+}
+
+/// Puts `root` on top of the host's root and enters it by `chroot`: what `--no-pivot` asks for, where the host's root is
+/// the initial ramdisk, which `pivot_root` does not let go of. A program with `CAP_SYS_CHROOT` can get below it.
+///
+/// # Errors
+/// `Sys`.
+///
+/// Source: util-linux `switch_root`, kernel Documentation/filesystems/ramfs-rootfs-initramfs.rst.
+pub fn move_over(root: impl AsFd) -> Result<()> {
+    let error = |errno| Error::sys("move the root over", "/", errno);
+    rustix::process::fchdir(root).map_err(error)?;
+    rustix::mount::mount_move(".", "/").map_err(error)?;
+    rustix::process::chroot(".").map_err(error)?;
     rustix::process::chdir("/").map_err(error)
 }
 

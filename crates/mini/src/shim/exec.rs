@@ -48,6 +48,7 @@ pub(crate) fn start(
         namespaces: container.namespaces,
         stdio,
         console_size: request.console_size,
+        inherited: 0,
     };
     if process.terminal {
         let mut spawned = join(plan(Stdio::Terminal), &mut trace)?;

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::exec::namespaces_to_join;
 use crate::process::finish::Stdio;
+use crate::process::init::Wishes;
 use crate::process::spawn::Spawned;
 use crate::shim::connection::{Connection, Target};
 use crate::shim::exec::Joinable;
@@ -223,6 +224,7 @@ fn start(
         stdio,
         console_size: config.console_size,
         gate: None,
+        wishes: Wishes::default(),
         known: &known,
     };
     let started = container::start(start, trace).and_then(|(cgroup, mut process)| {

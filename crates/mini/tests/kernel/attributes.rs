@@ -142,7 +142,7 @@ fn kernel_processors_are_all_unless_a_joining_process_asks() {
     bundle
         .verb("exec", &["--process", file.to_str().unwrap()], &[])
         .assert_error(
-            1,
+            255,
             "set process.execCPUAffinity.final to [900]: invalid argument",
         );
     bundle.delete();

@@ -196,7 +196,7 @@ impl Bundle {
             .unwrap()
             .hierarchies()
             .iter()
-            .map(|hierarchy| hierarchy.directory(&format!("/mini-{}", self.id)))
+            .map(|hierarchy| hierarchy.directory(&format!("/{}", self.id)))
             .collect()
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::bundle::{Bundle, finish, set_mode};
 
 #[test]
-fn kernel_a_program_that_is_not_there_is_127() {
+fn kernel_a_program_that_is_not_there_is_named() {
     let Some(mut bundle) = Bundle::new() else {
         return;
     };
@@ -24,18 +24,18 @@ fn kernel_a_program_that_is_not_there_is_127() {
         ),
     ] {
         bundle.config["process"]["args"] = json!([name]);
-        bundle.run().assert_error(127, words);
+        bundle.run().assert_error(1, words);
     }
     std::fs::write(bundle.rootfs().join("script"), "#!/no/interpreter\n").unwrap();
     set_mode(&bundle.rootfs().join("script"), 0o755);
     bundle.config["process"]["args"] = json!(["/script"]);
     let outcome = bundle.run();
-    outcome.assert_error(127, "exec /script: no such file or directory");
+    outcome.assert_error(1, "exec /script: no such file or directory");
     assert!(outcome.error.contains("its interpreter"), "{outcome:?}");
 }
 
 #[test]
-fn kernel_a_program_that_may_not_be_executed_is_126() {
+fn kernel_a_program_that_may_not_be_executed_is_named() {
     let Some(mut bundle) = Bundle::new() else {
         return;
     };
@@ -45,20 +45,20 @@ fn kernel_a_program_that_may_not_be_executed_is_126() {
         ("/etc", r#"exec: "/etc": is a directory"#),
     ] {
         bundle.config["process"]["args"] = json!([name]);
-        bundle.run().assert_error(126, words);
+        bundle.run().assert_error(1, words);
     }
     set_mode(&bundle.rootfs().join("data"), 0o755);
     bundle.config["process"]["args"] = json!(["/data"]);
     bundle
         .run()
-        .assert_error(126, "exec /data: exec format error");
+        .assert_error(1, "exec /data: exec format error");
     // As the user that it will be, not as root.
     set_mode(&bundle.rootfs().join("data"), 0o700);
     bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
     bundle.config["process"]["capabilities"] = json!({});
     bundle
         .run()
-        .assert_error(126, r#"exec: "/data": permission denied"#);
+        .assert_error(1, r#"exec: "/data": permission denied"#);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn kernel_create_fails_as_run_does() {
     bundle.config["process"]["args"] = json!(["nope"]);
     bundle
         .create()
-        .assert_error(127, "executable file not found in $PATH");
+        .assert_error(1, "executable file not found in $PATH");
     bundle.assert_nothing_left();
 }
 
@@ -185,7 +185,7 @@ fn kernel_errors_go_to_the_log_as_docker_reads_them() {
         path,
         &bundle.id,
     ];
-    finish(bundle.mini(&arguments).spawn().unwrap()).assert_error(127, "nope");
+    finish(bundle.mini(&arguments).spawn().unwrap()).assert_error(1, "nope");
     let line: Value = serde_json::from_str(std::fs::read_to_string(&log).unwrap().trim()).unwrap();
     assert_eq!(line["level"], "error");
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::bundle::{Bundle, eventually};
 
 /// The content of a limit's file, by its name on v1 and on v2.
 fn limit(bundle: &Bundle, controller: Controller, v1: &str, v2: &str) -> String {
-    let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/mini-{}", bundle.id)).unwrap();
+    let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/{}", bundle.id)).unwrap();
     let directory = cgroup.directory_of(controller).unwrap();
     let file = directory.path.join(if directory.v2 { v2 } else { v1 });
     let content = std::fs::read_to_string(&file)
@@ -157,7 +157,7 @@ fn kernel_the_program_is_in_its_cgroup_in_every_hierarchy() {
     };
     bundle.start_detached();
     let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", bundle.pid())).unwrap();
-    let wanted = format!("/mini-{}", bundle.id);
+    let wanted = format!("/{}", bundle.id);
     for line in membership.lines() {
         let path = line.splitn(3, ':').nth(2).unwrap();
         // The kernel may have hierarchies that are mounted nowhere.
@@ -207,7 +207,7 @@ fn kernel_sixty_four_mebibytes_at_thirty_two_are_killed_and_told() {
     eventually("it was killed", || {
         bundle.detached_output() == "status 137\n"
     });
-    let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/mini-{}", bundle.id)).unwrap();
+    let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/{}", bundle.id)).unwrap();
     assert_eq!(cgroup.oom_kills_total().unwrap(), 1);
     bundle.delete();
     // The same with enough is not killed.
@@ -254,8 +254,7 @@ fn kernel_half_a_cpu_is_half_a_cpu() {
             json!({"quota": 50_000, "period": 100_000, "shares": 262_144});
         bundle.start_detached();
         eventually("it runs", || bundle.detached_output() == "ready\n");
-        let cgroup =
-            Cgroup::open(&Layout::detect().unwrap(), &format!("/mini-{}", bundle.id)).unwrap();
+        let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/{}", bundle.id)).unwrap();
         let mut reader = cgroups::StatsReader::open(&cgroup, cgroups::stats::Detail::Live);
         let mut usage = || reader.read().unwrap().cpu.usage_ns_total.unwrap();
         let (before, started) = (usage(), Instant::now());

@@ -171,7 +171,7 @@ fn kernel_a_working_directory_on_the_host_is_refused() {
         let outcome = bundle.verb("exec", &["--cwd", &cwd], &["ls"]);
         assert_eq!(
             (outcome.status, outcome.output.as_str()),
-            (1, ""),
+            (255, ""),
             "{number}: {outcome:?}"
         );
     }
