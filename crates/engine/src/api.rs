@@ -1,6 +1,7 @@
 //! The Docker Engine API over HTTP. Handlers are thin: they read the request, call the engine, shape the answer.
 
 mod archive;
+mod build;
 mod commit;
 mod containers;
 mod error;
@@ -47,6 +48,7 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .merge(commit::routes())
         .merge(prune::routes())
         .merge(images::routes())
+        .merge(build::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(swarm::routes())

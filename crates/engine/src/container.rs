@@ -70,6 +70,7 @@ pub(crate) use exec::{
     resize as exec_resize, start as exec_start,
 };
 pub(crate) use exit::leave;
+pub(crate) use filesystem::ContainerFiles;
 pub(crate) use handle::{Container, Phase};
 pub(crate) use logs::{Format as LogFormat, LogRequest, LogWatch};
 pub(crate) use paths::clean_absolute;
@@ -80,4 +81,5 @@ pub(crate) use shim::ShimProgram;
 pub(crate) use spec::console_size;
 pub(crate) use start::start;
 pub(crate) use stop::{StopRequest, kill, pause, rename, resize, restart, stop, unpause, update};
+pub(crate) use user::resolve as resolve_user;
 pub(crate) use view::{LIST_FILTERS, ListRequest, inspect, list, summary};

@@ -153,6 +153,7 @@ impl Engine {
         container::recover(&engine)
             .await
             .map_err(part("containers"))?;
+        crate::build::sweep(&engine).await.map_err(part("builds"))?;
         Ok(engine)
     }
 

@@ -17,9 +17,11 @@ mod unpack;
 
 #[cfg(test)]
 pub(crate) use changes::ChangeKind;
+pub(crate) use changes::tree_size;
 pub(crate) use copy::copy_tree;
 pub(crate) use error::LayerError;
 pub(crate) use pack::{Form as PackForm, Packer};
+pub(crate) use remove::remove_tree;
 pub(crate) use root::{RootFd, clean as clean_path};
 pub(crate) use snapshot::{Access, Driver, Snapshots};
 pub(crate) use store::{LayerStore, Pins};

@@ -16,6 +16,7 @@
 
 mod api;
 mod blocking;
+mod build;
 pub mod config;
 mod container;
 mod engine;

@@ -19,6 +19,12 @@ pub(crate) fn rfc3339(unix_ns: Option<i64>) -> String {
         .map_or_else(|| ZERO.to_owned(), |t| format!("{t:.9}"))
 }
 
+/// Reads the time of an HTTP header, in seconds since the Unix epoch.
+pub(crate) fn parse_http_seconds(text: &str) -> Option<i64> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(zoned.timestamp().as_second())
+}
+
 /// Reads a time from a query: Unix seconds with an optional fraction, RFC 3339, or a Go duration (`10m`) before now.
 /// Returns nanoseconds since the Unix epoch.
 ///
@@ -115,6 +121,15 @@ pub(crate) fn parse_go_duration_ns(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_http_are_read() {
+        assert_eq!(
+            parse_http_seconds("Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(1_445_412_480)
+        );
+        assert_eq!(parse_http_seconds("yesterday"), None);
+    }
 
     #[test]
     fn all_forms_are_read() {

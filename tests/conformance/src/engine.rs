@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// Removes every container, network and volume that bears the test's label.
+    /// Removes every container, image, network and volume that bears the test's label.
     pub async fn tidy(&self) {
         let filter = query(&json!({"label": [self.label()]}).to_string());
         for container in self
@@ -103,6 +103,21 @@ impl Engine {
             let answer = self.delete(&format!("/containers/{id}?force=1&v=1")).await;
             assert!(
                 [204, 404, 409].contains(&answer.status),
+                "{}",
+                answer.text()
+            );
+        }
+        for image in self
+            .get(&format!("/images/json?filters={filter}"))
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+        {
+            let id = image["Id"].as_str().unwrap();
+            let answer = self.delete(&format!("/images/{id}?force=1")).await;
+            assert!(
+                [200, 404, 409].contains(&answer.status),
                 "{}",
                 answer.text()
             );

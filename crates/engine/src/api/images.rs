@@ -1,4 +1,4 @@
-//! Images: `/images/…`, `/distribution/…` and `/build`.
+//! Images: `/images/…` and `/distribution/…`.
 //!
 //! Names have slashes, so one wildcard takes the rest of the path and its last part says what is asked for.
 
@@ -24,7 +24,7 @@ use crate::{
     filters::Filters,
     image::{
         Credentials, Image, ImportSource, LIST_FILTERS, Platform, Progress, PruneRequest, Pull,
-        Reference, Removal, count_uses,
+        Reference, Removal, RemoveOptions, count_uses,
     },
 };
 
@@ -42,7 +42,6 @@ pub(super) fn routes() -> Router<Arc<Engine>> {
             get(get_one).post(post_one).delete(remove),
         )
         .route("/distribution/{*rest}", get(distribution))
-        .route("/build", post(build))
 }
 
 async fn list(State(engine): State<Arc<Engine>>, params: Params) -> Result<Response> {
@@ -54,7 +53,7 @@ async fn list(State(engine): State<Arc<Engine>>, params: Params) -> Result<Respo
     let shared = params.flag("shared-size");
     let uses = engine.image_uses();
     let counts = count_uses(&uses);
-    let images = engine.images.filtered(&filters)?;
+    let images = engine.images.filtered(&filters, params.flag("all"))?;
     let summaries: Vec<_> = images
         .iter()
         .map(|image| {
@@ -247,11 +246,14 @@ async fn remove(
     Path(name): Path<String>,
     params: Params,
 ) -> Result<Response> {
-    let force = params.flag("force");
+    let options = RemoveOptions {
+        force: params.flag("force"),
+        keep_parents: params.flag("noprune"),
+    };
     let uses = engine.image_uses();
     let removal = blocking::run(move || {
         let image = engine.images.resolve(&name)?;
-        let removal = engine.images.remove(&name, force, &uses)?;
+        let removal = engine.images.remove(&name, options, &uses)?;
         publish_removal(&engine, &image, &removal);
         Ok(removal)
     })
@@ -319,14 +321,10 @@ async fn distribution(
     ))
 }
 
-async fn build() -> Result<()> {
-    Err(EngineError::Unsupported(
-        "building images is not supported by this engine yet: build with Docker, then `docker save` there and `docker load` here".into(),
-    ))
-}
-
 /// An answer of JSON lines, sent as they come.
-fn stream<E>(lines: impl Stream<Item = Result<bytes::Bytes, E>> + Send + 'static) -> Response
+pub(super) fn stream<E>(
+    lines: impl Stream<Item = Result<bytes::Bytes, E>> + Send + 'static,
+) -> Response
 where
     E: Into<axum::BoxError> + 'static,
 {

@@ -1,4 +1,4 @@
-//! The engine itself: `/_ping`, `/version`, `/info`, `/system/df`, `/auth`, `/build/prune`.
+//! The engine itself: `/_ping`, `/version`, `/info`, `/system/df`, `/auth`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use bollard_stubs::models::{BuildPruneResponse, SystemVersion};
+use bollard_stubs::models::SystemVersion;
 use serde_json::{Value, json};
 
 use super::query::{JsonBody, Params};
@@ -31,7 +31,6 @@ pub(super) fn routes() -> Router<Arc<Engine>> {
         .route("/info", get(info))
         .route("/system/df", get(disk_usage))
         .route("/auth", post(sign_in))
-        .route("/build/prune", post(prune_build_cache))
 }
 
 async fn ping() -> Response {
@@ -74,12 +73,4 @@ async fn sign_in(State(engine): Shared, JsonBody(config): JsonBody<Value>) -> Re
     Ok(Json(
         json!({"Status": "Login Succeeded", "IdentityToken": ""}),
     ))
-}
-
-/// Nothing is built here, so there is nothing to remove.
-async fn prune_build_cache() -> Json<BuildPruneResponse> {
-    Json(BuildPruneResponse {
-        caches_deleted: Some(Vec::new()),
-        space_reclaimed: Some(0),
-    })
 }

@@ -16,7 +16,7 @@ use futures_util::Stream;
 use rustix::{
     fs::{
         AtFlags, FileType, Mode, OFlags, Stat, StatVfsMountFlags, StatxFlags, fstat, fstatvfs,
-        openat, readlinkat, statx,
+        openat, statx,
     },
     io::Errno,
 };
@@ -33,9 +33,6 @@ use crate::{
     time,
     transfer::read_body,
 };
-
-/// Links that are followed before it counts as a circle, as in moby.
-const MAX_LINKS: usize = 255;
 
 /// What is at a path, as clients of Docker know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -270,6 +267,7 @@ impl ContainerFiles {
             directory: wanted.path.into_bytes(),
             keep_kinds: options.keep_kinds,
             owner,
+            mode: None,
         };
         unpack_files(archive, &self.root, placement)?;
         Ok(())
@@ -294,35 +292,7 @@ impl ContainerFiles {
 
     /// Where the link at `path` ends, as far as there is something; what is missing is taken as it is written.
     fn link_target(&self, path: &str) -> Result<String, Errno> {
-        let mut pending: Vec<Vec<u8>> = components(path.as_bytes()).rev().collect();
-        let mut done: Vec<Vec<u8>> = Vec::new();
-        let mut links = 0;
-        while let Some(component) = pending.pop() {
-            if component == b".." {
-                done.pop();
-                continue;
-            }
-            done.push(component);
-            let here = done.join(&b'/');
-            // All that is in `done` has been found to be no link, but for its last part.
-            let Ok(opened) = self.root.open_path(&here, OFlags::NOFOLLOW) else {
-                continue;
-            };
-            let Ok(target) = readlinkat(&opened, c"", Vec::new()) else {
-                continue;
-            };
-            links += 1;
-            if links > MAX_LINKS {
-                return Err(Errno::LOOP);
-            }
-            let target = target.to_bytes();
-            done.pop();
-            if target.starts_with(b"/") {
-                done.clear();
-            }
-            pending.extend(components(target).rev());
-        }
-        let path = done.join(&b'/');
+        let path = self.root.real_path(path.as_bytes())?;
         Ok(format!("/{}", String::from_utf8_lossy(&path)))
     }
 }
@@ -331,13 +301,6 @@ enum Refusal {
     /// What of the container may not be written to.
     ReadOnly(&'static str),
     Errno(Errno),
-}
-
-/// The parts of a path that lead somewhere.
-fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
-    path.split(|byte| *byte == b'/')
-        .filter(|part| !matches!(*part, b"" | b"."))
-        .map(<[u8]>::to_vec)
 }
 
 fn split(path: &str) -> (&[u8], &[u8]) {

@@ -70,6 +70,7 @@ pub(crate) async fn commit(
         comment: request.comment.clone(),
         author: request.author,
         reference: request.reference.clone(),
+        step: None,
     };
     let freeze = request.pause && container.running().is_some_and(|running| !running.paused);
     if freeze {

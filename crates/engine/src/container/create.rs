@@ -734,6 +734,7 @@ mod tests {
             created_ns: None,
             tagged_ns: 0,
             layers: vec![],
+            parent: None,
         }
     }
 

@@ -81,7 +81,7 @@ impl Engine {
             }
         }
         ContainerFiles::of_tree(
-            container,
+            container.id(),
             Tree::build(|| self.put_together(container, access)),
         )
     }
@@ -100,9 +100,17 @@ impl Engine {
             });
         }
         ContainerFiles::of_tree(
-            container,
-            Tree::build(|| self.mount_rootfs(container, Access::Read)),
+            container.id(),
+            Tree::build(|| self.mount_rootfs(container.id(), Access::Read)),
         )
+    }
+
+    /// Opens the root file system of a snapshot that no container runs on. Blocks.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be mounted.
+    pub(crate) fn snapshot_files(&self, id: &str, access: Access) -> Result<ContainerFiles> {
+        ContainerFiles::of_tree(id, Tree::build(|| self.mount_rootfs(id, access)))
     }
 
     /// Mounts root file system and volumes of a container in this thread's mount namespace, which is a private one.
@@ -120,7 +128,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        let target = self.mount_rootfs(container, access)?;
+        let target = self.mount_rootfs(container.id(), access)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(&target, flags, Mode::empty())
             .map(RootFd::new)
@@ -135,15 +143,12 @@ impl Engine {
         Ok(target)
     }
 
-    /// Mounts the root file system of a container in this thread's mount namespace, which is a private one.
-    fn mount_rootfs(&self, container: &Container, access: Access) -> Result<PathBuf> {
+    /// Mounts the root file system of a snapshot in this thread's mount namespace, which is a private one.
+    fn mount_rootfs(&self, id: &str, access: Access) -> Result<PathBuf> {
         let scratch = self.config.run_dir.join("view");
         std::fs::create_dir_all(&scratch).map_err(EngineError::io("create", scratch.display()))?;
         mount_scratch(&scratch).map_err(EngineError::io("mount on", scratch.display()))?;
-        let rootfs = self
-            .images
-            .snapshots()
-            .view(container.id(), access, &scratch)?;
+        let rootfs = self.images.snapshots().view(id, access, &scratch)?;
         let target = scratch.join("root");
         mkdirat(CWD, &target, Mode::from(0o755))
             .and_then(|()| {
@@ -204,15 +209,20 @@ fn read_only() -> MountAttributes {
 }
 
 impl ContainerFiles {
-    fn of_tree(container: &Container, tree: Result<Tree, TreeError<EngineError>>) -> Result<Self> {
+    /// Its root.
+    pub(crate) fn root(&self) -> &RootFd {
+        &self.root
+    }
+
+    fn of_tree(id: &str, tree: Result<Tree, TreeError<EngineError>>) -> Result<Self> {
         let tree = match tree {
             Err(TreeError::Build(error)) => return Err(error),
-            other => other.map_err(EngineError::io("mount files of", container.id()))?,
+            other => other.map_err(EngineError::io("mount files of", id))?,
         };
         let root = tree
             .as_fd()
             .try_clone_to_owned()
-            .map_err(EngineError::io("open root of", container.id()))?;
+            .map_err(EngineError::io("open root of", id))?;
         Ok(Self {
             root: RootFd::new(root),
             kernel: HashSet::new(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     config::{Defaults, HistoryEntry, ImageConfig},
     digest::Digest,
-    manifest::Descriptor,
+    manifest::{Descriptor, Platform},
     reference::Reference,
     store::{Image, ImageRecord, ImageStore, StoredLayer},
 };
@@ -35,6 +35,25 @@ pub(crate) struct CommitSource {
     pub(crate) author: String,
     /// Its name, if any.
     pub(crate) reference: Option<Reference>,
+    /// The step of a build that this is, if it is one.
+    pub(crate) step: Option<Digest>,
+}
+
+/// What an image that differs from another in its configuration alone says of itself.
+#[derive(Debug)]
+pub(crate) struct DeriveSource {
+    /// The image it is made from; without one it is empty.
+    pub(crate) parent: Option<Digest>,
+    /// What containers of the new image run with.
+    pub(crate) config: Defaults,
+    /// The instruction.
+    pub(crate) created_by: String,
+    /// Who made it.
+    pub(crate) author: String,
+    /// Which step of a build it is.
+    pub(crate) step: Digest,
+    /// The platform of one that is made from nothing.
+    pub(crate) platform: Platform,
 }
 
 impl ImageStore {
@@ -54,20 +73,7 @@ impl ImageStore {
 
     fn commit_from(&self, source: CommitSource) -> Result<Arc<Image>> {
         let mut pins = self.pin(Vec::new());
-        let (mut config, mut layers) = match &source.parent {
-            Some(id) => {
-                let image = self.resolve(id.as_str())?;
-                let record = self
-                    .record(id)
-                    .ok_or_else(|| EngineError::no_such_image(id.as_str()))?;
-                (image.config.clone(), record.layers)
-            }
-            None => (ImageConfig::default(), Vec::new()),
-        };
-        for layer in &layers {
-            pins.add(layer.diff_id.clone());
-            pins.add(layer.blob.digest.clone());
-        }
+        let (mut config, mut layers) = self.below(source.parent.as_ref(), &mut pins)?;
         let changed = !self.snapshots().changes(&source.container_id)?.is_empty();
         if changed {
             let layer = self.changes_as_layer(&source.container_id, &mut pins)?;
@@ -87,7 +93,75 @@ impl ImageStore {
             comment: source.comment,
             empty_layer: !changed,
         });
-        let json = config_json(&config)?;
+        let reference = source.reference.as_slice();
+        self.register_made(
+            &config,
+            layers,
+            (source.parent, source.step),
+            reference,
+            &mut pins,
+        )
+    }
+
+    /// Makes an image that differs from its parent in the configuration alone. Blocks.
+    ///
+    /// # Errors
+    /// `NotFound` when the parent is gone, `Internal` when it cannot be stored; nothing is left then.
+    pub(crate) fn derive(&self, source: DeriveSource) -> Result<Arc<Image>> {
+        let mut pins = self.pin(Vec::new());
+        let (mut config, layers) = self.below(source.parent.as_ref(), &mut pins)?;
+        if source.parent.is_none() {
+            config.architecture = source.platform.architecture;
+            config.os = source.platform.os;
+            config.variant = source.platform.variant;
+        }
+        "layers".clone_into(&mut config.rootfs.kind);
+        let created = time::rfc3339(Some(time::now_ns()));
+        config.created = Some(created.clone());
+        config.author.clone_from(&source.author);
+        config.config = source.config;
+        if !source.created_by.is_empty() {
+            config.history.push(HistoryEntry {
+                created: Some(created),
+                created_by: source.created_by,
+                author: source.author,
+                comment: String::new(),
+                empty_layer: true,
+            });
+        }
+        let made = (source.parent, Some(source.step));
+        self.register_made(&config, layers, made, &[], &mut pins)
+    }
+
+    /// The configuration and layers of what an image is made from, held against collection.
+    fn below(
+        &self,
+        parent: Option<&Digest>,
+        pins: &mut crate::layer::Pins,
+    ) -> Result<(ImageConfig, Vec<StoredLayer>)> {
+        let Some(id) = parent else {
+            return Ok((ImageConfig::default(), Vec::new()));
+        };
+        let image = self.resolve(id.as_str())?;
+        let record = self
+            .record(id)
+            .ok_or_else(|| EngineError::no_such_image(id.as_str()))?;
+        for layer in &record.layers {
+            pins.add(layer.diff_id.clone());
+            pins.add(layer.blob.digest.clone());
+        }
+        Ok((image.config.clone(), record.layers))
+    }
+
+    fn register_made(
+        &self,
+        config: &ImageConfig,
+        layers: Vec<StoredLayer>,
+        (parent, step): (Option<Digest>, Option<Digest>),
+        references: &[Reference],
+        pins: &mut crate::layer::Pins,
+    ) -> Result<Arc<Image>> {
+        let json = config_json(config)?;
         pins.add(Digest::of(&json));
         let id = self.blobs.put(&json)?;
         let record = ImageRecord {
@@ -95,8 +169,10 @@ impl ImageStore {
             manifest: None,
             layers,
             added_ns: time::now_ns(),
+            parent,
+            step,
         };
-        self.register(record, source.reference.as_slice())
+        self.register(record, references)
     }
 
     /// Stores what a container has changed. Its digests depend on nothing else.

@@ -101,6 +101,8 @@ impl ImageStore {
                 },
             }],
             added_ns: time::now_ns(),
+            parent: None,
+            step: None,
         };
         self.register(record, source.reference.as_slice())
     }

@@ -9,16 +9,16 @@ use crate::error::{EngineError, Result};
 
 mod words;
 
-use words::Words;
+pub(crate) use words::Words;
 
 /// Nanoseconds since the Unix epoch stand for durations here.
 type Nanoseconds = i64;
 
-/// What the instructions ask of a configuration.
-#[derive(Debug, Default)]
-struct Done {
+/// What instructions have asked of a configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
     /// `CMD` was among them: an `ENTRYPOINT` leaves it alone then.
-    command: bool,
+    pub(crate) command: bool,
 }
 
 /// Applies instructions, one after the other.
@@ -63,7 +63,23 @@ fn one(config: &mut Defaults, done: &mut Done, line: &str) -> Result<(), String>
         .split_once(char::is_whitespace)
         .map_or((line, ""), |(name, rest)| (name, rest.trim()));
     let name = name.to_ascii_uppercase();
-    let words = Words::new(&config.env);
+    let words = Words::new(&config.env, '\\');
+    if name == "SHELL" {
+        return Err(format!("{name} is not a valid change command"));
+    }
+    apply_one(config, done, (&name, rest), &words)
+}
+
+/// Applies one instruction, whose name is in capitals, to a configuration.
+///
+/// # Errors
+/// What is wrong with it; that it changes no configuration.
+pub(crate) fn apply_one(
+    config: &mut Defaults,
+    done: &mut Done,
+    (name, rest): (&str, &str),
+    words: &Words,
+) -> Result<(), String> {
     let word = |text: &str| {
         let text = words.expand(text)?;
         if text.is_empty() {
@@ -71,7 +87,7 @@ fn one(config: &mut Defaults, done: &mut Done, line: &str) -> Result<(), String>
         }
         Ok(text)
     };
-    match name.as_str() {
+    match name {
         "CMD" => {
             config.cmd = command(rest, &config.shell);
             done.command = true;
@@ -84,11 +100,11 @@ fn one(config: &mut Defaults, done: &mut Done, line: &str) -> Result<(), String>
             }
         }
         "ENV" => {
-            for (key, value) in pairs(&words, rest, &name)? {
+            for (key, value) in pairs(words, rest, name)? {
                 set_variable(&mut config.env, &key, &value);
             }
         }
-        "LABEL" => config.labels.extend(pairs(&words, rest, &name)?),
+        "LABEL" => config.labels.extend(pairs(words, rest, name)?),
         "EXPOSE" => {
             for port in words.split(rest)? {
                 for port in ports(&port)? {
@@ -113,13 +129,19 @@ fn one(config: &mut Defaults, done: &mut Done, line: &str) -> Result<(), String>
         "STOPSIGNAL" => config.stop_signal = signal(word(rest)?)?,
         "HEALTHCHECK" => config.healthcheck = Some(health_check(rest, &config.shell)?),
         "ONBUILD" => config.on_build.push(trigger(rest)?),
+        "SHELL" => {
+            config.shell = serde_json::from_str(rest)
+                .ok()
+                .filter(|words: &Vec<String>| !words.is_empty())
+                .ok_or("SHELL requires the arguments to be in JSON form")?;
+        }
         _ => return Err(format!("{name} is not a valid change command")),
     }
     Ok(())
 }
 
 /// A command in its JSON form, or as a line for the shell.
-fn command(text: &str, shell: &[String]) -> Vec<String> {
+pub(crate) fn command(text: &str, shell: &[String]) -> Vec<String> {
     if let Ok(words) = serde_json::from_str(text) {
         return words;
     }
@@ -187,7 +209,7 @@ fn ports(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A working directory, below the one before when it is relative.
-fn directory(before: &str, path: &str) -> String {
+pub(crate) fn directory(before: &str, path: &str) -> String {
     let joined = if path.starts_with('/') {
         path.to_owned()
     } else {

@@ -321,6 +321,8 @@ impl Load<'_> {
             manifest,
             layers,
             added_ns: time::now_ns(),
+            parent: None,
+            step: None,
         };
         self.store.register(record, &references)?;
         Ok(Loaded {

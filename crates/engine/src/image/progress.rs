@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 use crate::error::{EngineError, Result};
 
+/// Lines that may wait for the reader before [`Progress::room`] waits with them.
+const MAX_PENDING: usize = 256;
+
 #[derive(Clone, Debug, Default, Serialize)]
 struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,8 @@ struct Line {
     error_detail: Option<ErrorDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aux: Option<Made>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -41,7 +46,17 @@ struct Detail {
 
 #[derive(Clone, Debug, Serialize)]
 struct ErrorDetail {
+    /// Of a command that was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i64>,
     message: String,
+}
+
+/// Identifies what was made, for programs.
+#[derive(Clone, Debug, Serialize)]
+struct Made {
+    #[serde(rename = "ID")]
+    id: String,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +64,7 @@ struct Shared {
     /// Bounded by the work: a few status lines and at most one pending figure a layer.
     lines: Mutex<VecDeque<Line>>,
     changed: Notify,
+    taken: Notify,
 }
 
 /// Where work tells how far it is. Telling never waits.
@@ -100,8 +116,39 @@ impl Progress {
         self.0.changed.notify_one();
     }
 
+    /// What was made, by its id.
+    pub(crate) fn made(&self, id: impl Into<String>) {
+        self.push(Line {
+            aux: Some(Made { id: id.into() }),
+            ..Line::default()
+        });
+    }
+
+    /// Ends with an error, of a command with its exit code.
+    pub(crate) fn failed(&self, message: &str, code: Option<i64>) {
+        self.push(Line {
+            error_detail: Some(ErrorDetail {
+                code,
+                message: message.to_owned(),
+            }),
+            error: Some(message.to_owned()),
+            ..Line::default()
+        });
+    }
+
+    /// Waits until the reader has taken most of what was told: for work that may tell without end.
+    pub(crate) async fn room(&self) {
+        loop {
+            let taken = self.0.taken.notified();
+            if self.lock().len() < MAX_PENDING {
+                return;
+            }
+            taken.await;
+        }
+    }
+
     /// A line of text.
-    pub(super) fn text(&self, text: impl Into<String>) {
+    pub(crate) fn text(&self, text: impl Into<String>) {
         self.push(Line {
             stream: Some(text.into()),
             ..Line::default()
@@ -109,14 +156,7 @@ impl Progress {
     }
 
     fn error(&self, error: &EngineError) {
-        let message = error.to_string();
-        self.push(Line {
-            error_detail: Some(ErrorDetail {
-                message: message.clone(),
-            }),
-            error: Some(message),
-            ..Line::default()
-        });
+        self.failed(&error.to_string(), None);
     }
 
     fn push(&self, line: Line) {
@@ -130,6 +170,7 @@ impl Progress {
 
     fn pop(&self) -> Option<Bytes> {
         let line = self.lock().pop_front()?;
+        self.0.taken.notify_one();
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
         bytes.extend_from_slice(b"\r\n");
         Some(bytes.into())

@@ -120,6 +120,8 @@ impl Pull {
             }),
             layers,
             added_ns: time::now_ns(),
+            parent: None,
+            step: None,
         };
         let mut names = vec![self.reference.at_digest(top.clone())];
         if let Some(tag) = self.reference.tag()

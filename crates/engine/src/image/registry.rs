@@ -13,6 +13,7 @@ use reqwest::{Response, StatusCode, Url, header};
 use serde::Deserialize;
 
 use super::{
+    ImageStore,
     config::null_as_default,
     digest::{Digest, Hasher},
     manifest::{ACCEPTED, MAX_MANIFEST_BYTES},
@@ -101,6 +102,29 @@ pub(super) struct Repository {
     reference: Reference,
     credentials: Credentials,
     authorization: Mutex<Option<String>>,
+}
+
+impl ImageStore {
+    /// Fetches what is at an address. The answer is a good one; its body is still to be read.
+    ///
+    /// # Errors
+    /// `Invalid` for an address that is none, `Unavailable` when it cannot be had.
+    pub(crate) async fn download(&self, address: &str) -> Result<reqwest::Response> {
+        let url = Url::parse(address)
+            .map_err(|error| EngineError::Invalid(format!("invalid address: {error}")))?;
+        let local = url.host_str().is_some_and(is_local);
+        let registry = &self.registry;
+        let http = if local {
+            &registry.inside
+        } else {
+            &registry.outside
+        };
+        http.get(url)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(|error| EngineError::Unavailable(error.without_url().to_string()))
+    }
 }
 
 impl RegistryClient {

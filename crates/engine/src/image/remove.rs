@@ -24,6 +24,15 @@ pub(crate) struct ImageUse {
     pub(crate) running: bool,
 }
 
+/// How an image is to be removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RemoveOptions {
+    /// Also when stopped containers or several names stand against it.
+    pub(crate) force: bool,
+    /// Leave the nameless images it was made from.
+    pub(crate) keep_parents: bool,
+}
+
 /// What was removed.
 #[derive(Debug, Default)]
 pub(crate) struct Removal {
@@ -79,9 +88,15 @@ impl ImageStore {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when containers or other names stand against it, in Docker's words.
-    pub(crate) fn remove(&self, text: &str, force: bool, uses: &[ImageUse]) -> Result<Removal> {
+    pub(crate) fn remove(
+        &self,
+        text: &str,
+        options: RemoveOptions,
+        all_uses: &[ImageUse],
+    ) -> Result<Removal> {
+        let force = options.force;
         let image = self.resolve(text)?;
-        let uses: Vec<&ImageUse> = uses
+        let uses: Vec<&ImageUse> = all_uses
             .iter()
             .filter(|used| used.image == image.id.as_str())
             .collect();
@@ -108,11 +123,49 @@ impl ImageStore {
                 )));
             }
             refuse_used(&image, force, &uses)?;
+            self.refuse_made_from(&image, &names)?;
             self.remove_all_names(&names, &mut removal)?;
-            self.delete(&image, &mut removal)?;
+            if !self.parents().contains(&image.id) {
+                self.delete(&image, &mut removal)?;
+            }
+        }
+        if !options.keep_parents && self.record(&image.id).is_none() {
+            self.delete_steps(image.parent.clone(), all_uses, &mut removal)?;
         }
         self.collect();
         Ok(removal)
+    }
+
+    /// A step of another image stays: the other's history, and the next build, stand on it.
+    fn refuse_made_from(&self, image: &Image, names: &[Reference]) -> Result<()> {
+        if names.is_empty() && self.parents().contains(&image.id) {
+            return Err(EngineError::Conflict(format!(
+                "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+                image.id.short()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Deletes the nameless images from `step` down that no image was made from any more and no container uses.
+    fn delete_steps(
+        &self,
+        mut step: Option<Digest>,
+        uses: &[ImageUse],
+        removal: &mut Removal,
+    ) -> Result<()> {
+        while let Some(id) = step.take() {
+            let Ok(image) = self.resolve(id.as_str()) else {
+                return Ok(());
+            };
+            let used = uses.iter().any(|used| used.image == id.as_str());
+            if used || !self.references_of(&id).is_empty() || self.parents().contains(&id) {
+                return Ok(());
+            }
+            self.delete(&image, removal)?;
+            step.clone_from(&image.parent);
+        }
+        Ok(())
     }
 
     fn remove_name(
@@ -165,8 +218,8 @@ impl ImageStore {
             )));
         }
         self.remove_all_names(names, removal)?;
-        // With force the name goes; what a container stands on stays.
-        if uses.is_empty() {
+        // With force the name goes; what a container or another image stands on stays.
+        if uses.is_empty() && !self.parents().contains(&image.id) {
             self.delete(image, removal)?;
         }
         Ok(())
@@ -194,7 +247,12 @@ impl ImageStore {
         uses: &[ImageUse],
     ) -> Result<ImagePruneResponse> {
         let mut removal = Removal::default();
+        // The nameless ones that others were made from go with the last of those.
         for image in self.list() {
+            let names = self.references_of(&image.id);
+            if names.is_empty() && self.parents().contains(&image.id) {
+                continue;
+            }
             let used = uses.iter().any(|used| used.image == image.id.as_str());
             let spared = request.dangling_only && !image.repo_tags.is_empty();
             let too_young = request
@@ -207,8 +265,11 @@ impl ImageStore {
             {
                 continue;
             }
-            self.remove_all_names(&self.references_of(&image.id), &mut removal)?;
-            self.delete(&image, &mut removal)?;
+            self.remove_all_names(&names, &mut removal)?;
+            if !self.parents().contains(&image.id) {
+                self.delete(&image, &mut removal)?;
+                self.delete_steps(image.parent.clone(), uses, &mut removal)?;
+            }
         }
         let freed = self.collect();
         Ok(ImagePruneResponse {

@@ -47,6 +47,12 @@ pub(super) struct ImageRecord {
     pub(super) layers: Vec<StoredLayer>,
     /// When it came to this engine, nanoseconds since the Unix epoch.
     pub(super) added_ns: i64,
+    /// What it was made from here, when it was: a container of that image, or a step of a build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<Digest>,
+    /// Which step of a build made it of its parent: the same step need not be done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) step: Option<Digest>,
 }
 
 /// The durable record of a name.
@@ -77,6 +83,8 @@ pub(crate) struct Image {
     pub(crate) tagged_ns: i64,
     /// Diff ids, the lowest layer first.
     pub(crate) layers: Vec<Digest>,
+    /// What it was made from here, when it was.
+    pub(crate) parent: Option<Digest>,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +213,7 @@ impl ImageStore {
                 .iter()
                 .map(|layer| layer.diff_id.clone())
                 .collect(),
+            parent: record.parent.clone(),
         })
     }
 
@@ -273,7 +282,9 @@ impl ImageStore {
     ) -> Result<Arc<Image>> {
         let image = self.image_of(&record)?;
         // What the record promises must not be lost to a power cut that spares the record.
-        self.layers.sync()?;
+        if !self.has_layers_of(&record) {
+            self.layers.sync()?;
+        }
         let _writer = self.write_lock();
         if !self.read().records.contains_key(&record.id) {
             self.records
@@ -300,6 +311,34 @@ impl ImageStore {
             .get(&id)
             .cloned()
             .ok_or_else(|| EngineError::internal("register image", &id, "it is gone"))
+    }
+
+    /// Whether an image stands on all layers of `record` already, so that they are on disk.
+    fn has_layers_of(&self, record: &ImageRecord) -> bool {
+        let index = self.read();
+        record.layers.is_empty()
+            || index
+                .records
+                .values()
+                .any(|other| other.layers.starts_with(&record.layers))
+    }
+
+    /// The image that a step of a build made of `parent`; the newest of several.
+    pub(crate) fn built(&self, parent: Option<&Digest>, step: &Digest) -> Option<Arc<Image>> {
+        let index = self.read();
+        let found = index
+            .records
+            .values()
+            .filter(|record| record.step.as_ref() == Some(step) && record.parent.as_ref() == parent)
+            .max_by_key(|record| record.added_ns)?;
+        index.images.get(&found.id).cloned()
+    }
+
+    /// The images that another was made from here.
+    pub(super) fn parents(&self) -> BTreeSet<Digest> {
+        let index = self.read();
+        let records = index.records.values();
+        records.filter_map(|record| record.parent.clone()).collect()
     }
 
     /// Gives an image one more name, taking it from whichever image had it. Blocks.

@@ -1,6 +1,6 @@
 //! What clients see of an image: lists, inspect, history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard_stubs::models::{ImageHistoryResponseItem, ImageSummary};
 use serde_json::{Value, json};
@@ -23,11 +23,17 @@ pub(crate) const LIST_FILTERS: &[&str] =
     &["dangling", "label", "before", "since", "until", "reference"];
 
 impl ImageStore {
-    /// The images that pass `filters`, the newest first.
+    /// The images that pass `filters`, the newest first. Without `all`, not the nameless ones that others were made from.
     ///
     /// # Errors
     /// `NotFound` when `before` or `since` name no image; `Invalid` for a malformed value.
-    pub(crate) fn filtered(&self, filters: &Filters) -> Result<Vec<std::sync::Arc<Image>>> {
+    pub(crate) fn filtered(
+        &self,
+        filters: &Filters,
+        all: bool,
+    ) -> Result<Vec<std::sync::Arc<Image>>> {
+        // Steps on the way to another image are nobody's but that one's.
+        let steps = if all { BTreeSet::new() } else { self.parents() };
         let dangling = filters.boolean("dangling")?;
         let created_of = |key: &str| -> Result<Option<i64>> {
             filters
@@ -54,7 +60,11 @@ impl ImageStore {
             .into_iter()
             .filter(|image| {
                 let created = image.created_ns.unwrap_or_default();
-                dangling.is_none_or(|wanted| image.repo_tags.is_empty() == wanted)
+                let is_step = image.repo_tags.is_empty()
+                    && image.repo_digests.is_empty()
+                    && steps.contains(&image.id);
+                !is_step
+                    && dangling.is_none_or(|wanted| image.repo_tags.is_empty() == wanted)
                     && before.is_none_or(|before| created < before)
                     && since.is_none_or(|since| created > since)
                     && filters.matches_labels(&image.config.config.labels)
@@ -74,7 +84,10 @@ impl ImageStore {
     ) -> ImageSummary {
         ImageSummary {
             id: image.id.to_string(),
-            parent_id: String::new(),
+            parent_id: image
+                .parent
+                .as_ref()
+                .map_or_else(String::new, Digest::to_string),
             repo_tags: image.repo_tags.clone(),
             repo_digests: image.repo_digests.clone(),
             created: image.created_ns.unwrap_or_default() / 1_000_000_000,
@@ -115,7 +128,7 @@ impl ImageStore {
             "Id": image.id,
             "RepoTags": image.repo_tags,
             "RepoDigests": image.repo_digests,
-            "Parent": "",
+            "Parent": image.parent.as_ref().map_or_else(String::new, Digest::to_string),
             "Comment": config.comment,
             "Created": config.created.clone().unwrap_or_else(|| time::ZERO.to_owned()),
             "DockerVersion": raw.get("docker_version").cloned().unwrap_or_else(|| json!("")),

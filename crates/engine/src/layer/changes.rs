@@ -184,7 +184,7 @@ pub(super) fn of_copy(
 }
 
 /// Bytes of all files in a tree; a file with several names counts once.
-pub(super) fn tree_size(path: &Path) -> Result<u64, LayerError> {
+pub(crate) fn tree_size(path: &Path) -> Result<u64, LayerError> {
     let mut size_bytes = 0;
     let mut linked = HashSet::new();
     walk(path, &mut |_path, stat| {

@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
     fs::File,
-    io::Write,
+    io::{Read, Write},
     os::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -85,18 +85,7 @@ impl<W: Write> Packer<W> {
         name: &[u8],
         archived: &[u8],
     ) -> Result<(), LayerError> {
-        let found = stat(&directory, name).map_err(LayerError::io("stat", shown(archived)))?;
-        match found {
-            Some(found) if file_type(&found) == FileType::Directory => {
-                match open_directory(&directory, name) {
-                    Ok(top) => self.add_tree(&top, archived),
-                    Err(errno) if vanished(errno) => Ok(()),
-                    Err(errno) => Err(LayerError::io("open", shown(archived))(errno)),
-                }
-            }
-            Some(found) => self.one(&directory, name, archived, &found),
-            None => Ok(()),
-        }
+        self.add_found(directory, name, archived, Self::add_tree)
     }
 
     /// Adds what is under `name` in `directory` as `archived`, of a directory only itself.
@@ -106,11 +95,22 @@ impl<W: Write> Packer<W> {
         name: &[u8],
         archived: &[u8],
     ) -> Result<(), LayerError> {
+        self.add_found(directory, name, archived, Self::directory)
+    }
+
+    /// Adds what is under `name`, if it is still there; `add_directory` adds a directory that was opened.
+    fn add_found(
+        &mut self,
+        directory: impl AsFd,
+        name: &[u8],
+        archived: &[u8],
+        add_directory: fn(&mut Self, OwnedFd, &[u8]) -> Result<(), LayerError>,
+    ) -> Result<(), LayerError> {
         let found = stat(&directory, name).map_err(LayerError::io("stat", shown(archived)))?;
         match found {
             Some(found) if file_type(&found) == FileType::Directory => {
                 match open_directory(&directory, name) {
-                    Ok(opened) => self.directory(&opened, archived),
+                    Ok(opened) => add_directory(self, opened, archived),
                     Err(errno) if vanished(errno) => Ok(()),
                     Err(errno) => Err(LayerError::io("open", shown(archived))(errno)),
                 }
@@ -172,6 +172,31 @@ impl<W: Write> Packer<W> {
             }
         }
         Ok(())
+    }
+
+    /// Adds a file that lies nowhere: `size` bytes of `source`, with permissions and a time in seconds since the Unix epoch.
+    pub(crate) fn add_made(
+        &mut self,
+        archived: &[u8],
+        (mode, mtime_seconds): (u32, i64),
+        size: u64,
+        source: &mut impl Read,
+    ) -> Result<(), LayerError> {
+        self.write(&Member {
+            path: archived,
+            kind: Kind::File,
+            link: b"",
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime_seconds,
+            size,
+            device: (0, 0),
+            xattrs: &[],
+        })?;
+        self.writer
+            .data(source, size, &mut self.buffer)
+            .map_err(LayerError::io("write", shown(archived)))
     }
 
     /// Adds a whiteout for `path`: a layer's mark for what it removes from below.

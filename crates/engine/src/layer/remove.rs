@@ -15,7 +15,7 @@ use super::root::{RootFd, open_directory};
 const MAX_DEPTH: usize = 32;
 
 /// Removes the tree at `path`; fine when nothing is there.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt as _;
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());

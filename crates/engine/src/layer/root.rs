@@ -13,6 +13,8 @@ use rustix::{
 
 use super::error::LayerError;
 
+/// Links that are followed before it counts as a circle, as in moby.
+const MAX_LINKS: usize = 255;
 /// Longest path, in bytes, as the kernel has it.
 const MAX_PATH_BYTES: usize = 4096;
 
@@ -26,7 +28,8 @@ impl RootFd {
         Self(directory)
     }
 
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// The tree below a directory of ours.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(fs::open(path, flags, Mode::empty())?))
     }
@@ -65,6 +68,43 @@ impl RootFd {
                 other => return other,
             }
         }
+    }
+
+    /// The path without links that `path` leads to, as far as there is something; what is missing is taken as it is
+    /// written.
+    ///
+    /// # Errors
+    /// `LOOP` for links that lead in a circle.
+    pub(crate) fn real_path(&self, path: &[u8]) -> Result<Vec<u8>, Errno> {
+        let mut pending: Vec<Vec<u8>> = components(path).rev().collect();
+        let mut done: Vec<Vec<u8>> = Vec::new();
+        let mut links = 0;
+        while let Some(component) = pending.pop() {
+            if component == b".." {
+                done.pop();
+                continue;
+            }
+            done.push(component);
+            let here = done.join(&b'/');
+            // All that is in `done` has been found to be no link, but for its last part.
+            let Ok(opened) = self.open_path(&here, OFlags::NOFOLLOW) else {
+                continue;
+            };
+            let Ok(target) = fs::readlinkat(&opened, c"", Vec::new()) else {
+                continue;
+            };
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Errno::LOOP);
+            }
+            let target = target.to_bytes();
+            done.pop();
+            if target.starts_with(b"/") {
+                done.clear();
+            }
+            pending.extend(components(target).rev());
+        }
+        Ok(done.join(&b'/'))
     }
 
     /// Opens a directory, making what is missing on the way with mode 0755.
@@ -113,6 +153,13 @@ pub(super) fn stat(parent: impl AsFd, name: &[u8]) -> Result<Option<Stat>, Errno
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// The parts of a path that lead somewhere.
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+        .map(<[u8]>::to_vec)
 }
 
 pub(super) fn file_type(stat: &Stat) -> FileType {

@@ -67,6 +67,8 @@ pub(crate) struct Placement {
     pub(crate) keep_kinds: bool,
     /// Whose everything is, whatever the archive says.
     pub(crate) owner: Option<(u32, u32)>,
+    /// The permissions that everything but links has, whatever the archive says.
+    pub(crate) mode: Option<u32>,
 }
 
 impl Default for Limits {
@@ -186,6 +188,9 @@ impl Unpacker<'_> {
             path = placement.place(&path);
             if let Some((uid, gid)) = placement.owner {
                 (entry.uid, entry.gid) = (uid, gid);
+            }
+            if let Some(mode) = placement.mode {
+                entry.mode = mode;
             }
         }
         let (parent_path, name) = split(&path);

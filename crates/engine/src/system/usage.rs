@@ -61,7 +61,7 @@ impl Engine {
         if request.images {
             let uses = self.image_uses();
             let counts = count_uses(&uses);
-            let images = self.images.filtered(&Filters::default())?;
+            let images = self.images.filtered(&Filters::default(), false)?;
             let summaries: Vec<_> = images
                 .iter()
                 .map(|image| {

@@ -8,6 +8,7 @@
 
 mod archive;
 mod attach;
+mod build;
 mod errors;
 mod exec;
 mod images;

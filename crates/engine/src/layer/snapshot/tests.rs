@@ -37,6 +37,7 @@ fn image(layers: Vec<Digest>) -> Image {
         created_ns: None,
         tagged_ns: 0,
         layers,
+        parent: None,
     }
 }
 
