@@ -69,6 +69,57 @@ fn kernel_a_container_goes_through_its_states() {
 }
 
 #[test]
+fn kernel_a_created_container_can_be_asked_to_end() {
+    let Some(bundle) = Bundle::shell("echo ran") else {
+        return;
+    };
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
+        bundle.create().success();
+        bundle.verb("kill", &[], &[signal]).success();
+        eventually("it has stopped", || bundle.state()["status"] == "stopped");
+        bundle.verb("delete", &[], &[]).success();
+        bundle.assert_nothing_left();
+    }
+    assert_eq!(bundle.detached_output(), "");
+}
+
+#[test]
+fn kernel_descriptors_are_passed_on_as_asked_and_no_others() {
+    let Some(mut bundle) = Bundle::shell("cat <&3; ls /proc/self/fd; echo $LISTEN_FDS $LISTEN_PID")
+    else {
+        return;
+    };
+    bundle.config["process"]["noNewPrivileges"] = json!(true);
+    bundle.write();
+    let (path, mini) = (bundle.path().to_str().unwrap(), env!("CARGO_BIN_EXE_mini"));
+    let root = bundle.state_root();
+    let run = |prepare: &str, flags: &str| {
+        // A shell, which leaves what it opens to the program: 3 and 4 are for the container, 5 is nobody's business.
+        let script = format!(
+            "exec 3<<<one 4</dev/null 5</dev/null; {prepare} exec {mini} --root {} run {flags} --bundle {path} {}",
+            root.display(),
+            bundle.id
+        );
+        let mut command = std::process::Command::new("/bin/bash");
+        command.args(["-c", &script]);
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped());
+        command.stderr(std::process::Stdio::piped());
+        crate::bundle::finish(command.spawn().unwrap())
+    };
+    // ls has its directory open as the first free number.
+    let outcome = run("", "--preserve-fds 2").success();
+    assert_eq!(outcome, "one\n0\n1\n2\n3\n4\n5\n\n");
+    let outcome = run("export LISTEN_FDS=1 LISTEN_PID=$$;", "").success();
+    assert_eq!(outcome, "one\n0\n1\n2\n3\n4\n1 1\n");
+    // Those of socket activation that are meant for another process are not ours.
+    let outcome = run("export LISTEN_FDS=1 LISTEN_PID=1;", "--preserve-fds=1").success();
+    assert_eq!(outcome, "one\n0\n1\n2\n3\n4\n\n");
+    run("", "--preserve-fds 60").assert_error(1, "unable to stat preserved-fd");
+    bundle.assert_nothing_left();
+}
+
+#[test]
 fn kernel_a_created_container_is_deleted_by_force() {
     let Some(bundle) = Bundle::shell("echo never") else {
         return;
