@@ -202,6 +202,10 @@ identifier!(
     /// A token's handle, which opens nothing.
     TokenId, "token id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
 );
+identifier!(
+    /// A terminal.
+    TerminalId, "terminal id", "32 hexadecimal digits", |v| is_hex(v, 32)
+);
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ pub enum JobKind {
     LoadStarter,
     /// Compares the engines.
     Compare,
+    /// Copies a volume.
+    CloneVolume,
 }
 
 /// How far it is.

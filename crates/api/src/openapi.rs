@@ -75,6 +75,7 @@ pub fn document() -> OpenApi {
             Method::Get => HttpMethod::Get,
             Method::Post => HttpMethod::Post,
             Method::Patch => HttpMethod::Patch,
+            Method::Put => HttpMethod::Put,
         };
         paths.add_path_operation(
             format!("{BASE_PATH}{}", operation.path),
@@ -142,13 +143,17 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> utoipa::openapi::pa
         }
     }
     if let Some((reference, _)) = (operation.body)(schemas) {
+        let kind = match &reference {
+            RefOr::Ref(to) if to.ref_location.ends_with("/BinaryContent") => {
+                "application/octet-stream"
+            }
+            RefOr::Ref(to) if to.ref_location.ends_with("/TarArchive") => "application/x-tar",
+            _ => "application/json",
+        };
         builder = builder.request_body(Some(
             RequestBodyBuilder::new()
                 .required(Some(Required::True))
-                .content(
-                    "application/json",
-                    ContentBuilder::new().schema(Some(reference)).build(),
-                )
+                .content(kind, ContentBuilder::new().schema(Some(reference)).build())
                 .build(),
         ));
     }
@@ -158,6 +163,13 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> utoipa::openapi::pa
         Answer::Accepted => ("202", "Begun; follow the job.", Some("application/json")),
         Answer::Nothing => ("204", "Done.", None),
         Answer::Download => ("200", "The file.", Some("text/plain")),
+        Answer::Bytes => ("200", "The file.", Some("application/octet-stream")),
+        Answer::Archive => ("200", "The archive.", Some("application/x-tar")),
+        Answer::Events => (
+            "200",
+            "The events, until the client leaves.",
+            Some("text/event-stream"),
+        ),
         Answer::Upgrade => ("101", "The socket is open.", None),
     };
     let mut response = ResponseBuilder::new().description(description);

@@ -20,6 +20,11 @@ use crate::{
         KillRequest, RawInspect, RenameRequest, RevealRequest, Revealed, StopRequest, Top,
     },
     engine::{DiskUsage, EngineEvent, EngineInfo},
+    file::{
+        BinaryContent, DirectoryRequest, FileEditRequest, FileEntry, FileListing,
+        FilePreviewRequest, FileQuery, FileRemoveRequest, FileRenameRequest, FileText,
+        FileUploadQuery, TarArchive, VolumeCloneRequest, VolumeRestoreQuery,
+    },
     host::{HostFigures, HostHistory},
     image::{ImageDetail, ImagePreviewRequest, ImageRemoveRequest, ImageSummary, PullRequest},
     inside::Inside,
@@ -31,6 +36,7 @@ use crate::{
     preview::Preview,
     revision::Written,
     stats::{HistoryQuery, StatsHistory},
+    terminal::{Terminal, TerminalOpenRequest, TerminalQuery},
     token::{Token, TokenCreateRequest, TokenCreated, TokenListQuery},
     user::{OneTimePassword, User, UserCreateRequest, UserUpdateRequest},
     volume::{
@@ -93,6 +99,8 @@ pub enum Method {
     Post,
     /// Changes.
     Patch,
+    /// Puts content in a place.
+    Put,
 }
 
 /// What comes back when it works.
@@ -108,6 +116,12 @@ pub enum Answer {
     Nothing,
     /// 200 with `text/plain` as a file.
     Download,
+    /// 200 with any bytes as a file.
+    Bytes,
+    /// 200 with a tar archive.
+    Archive,
+    /// 200 with a stream of events: `text/event-stream`.
+    Events,
     /// 101: a WebSocket.
     Upgrade,
 }
@@ -248,6 +262,38 @@ operations! {
         ContainerLogDownload Get "/engines/{engine}/containers/{container}/logs/download" Read (LogDownloadQuery, ()) Download (), "Downloads a container's log as text.";
         ContainerHistory Get "/engines/{engine}/containers/{container}/stats" Read (HistoryQuery, ()) Ok StatsHistory, "Tells a container's figures over a time range, the newest last.";
         ContainerInside Get "/engines/{engine}/containers/{container}/inside" Read ((), ()) Ok Inside, "Tells what a container is made of, from the live kernel.";
+    }
+    "terminals" {
+        TerminalOpen Post "/engines/{engine}/containers/{container}/terminals" Operate ((), TerminalOpenRequest) Created Terminal, "Opens a terminal in a container; audited.";
+        TerminalList Get "/terminals" Operate ((), ()) Ok Items<Terminal>, "Lists your terminals; an administrator sees everybody's.";
+        TerminalGet Get "/terminals/{terminal}" Operate ((), ()) Ok Terminal, "Tells about one terminal.";
+        TerminalIo Get "/terminals/{terminal}/io" Operate (TerminalQuery, ()) Upgrade (), "Connects to a terminal, in binary frames; audited.";
+        TerminalClose Post "/terminals/{terminal}/close" Operate ((), ()) Ok Terminal, "Ends a terminal with everything that runs in it.";
+    }
+    "files" {
+        ContainerFileList Get "/engines/{engine}/containers/{container}/files" Operate (FileQuery, ()) Ok FileListing, "Lists a directory of a container.";
+        ContainerFileStat Get "/engines/{engine}/containers/{container}/files/stat" Operate (FileQuery, ()) Ok FileEntry, "Tells about one file of a container.";
+        ContainerFileDownload Get "/engines/{engine}/containers/{container}/files/download" Operate (FileQuery, ()) Bytes (), "Downloads a file of a container as it is, a directory as a tar archive.";
+        ContainerFileUpload Put "/engines/{engine}/containers/{container}/files/upload" Operate (FileUploadQuery, BinaryContent) Ok Written, "Writes a file of a container, or unpacks a tar archive into a directory; the body is streamed.";
+        ContainerFileText Get "/engines/{engine}/containers/{container}/files/text" Operate (FileQuery, ()) Ok FileText, "Reads a small text file of a container; `ETag` names its content.";
+        ContainerFileEdit Put "/engines/{engine}/containers/{container}/files/text" Operate (FileQuery, FileEditRequest) Ok FileText, "Writes a small text file of a container unless it changed since `If-Match` (412).";
+        ContainerFileDirectory Post "/engines/{engine}/containers/{container}/files/directory" Operate ((), DirectoryRequest) Created FileEntry, "Makes a directory in a container.";
+        ContainerFileRename Post "/engines/{engine}/containers/{container}/files/rename" Operate ((), FileRenameRequest) Ok FileEntry, "Renames or moves a file within a container.";
+        ContainerFilePreview Post "/engines/{engine}/containers/{container}/files/preview" Operate ((), FilePreviewRequest) Ok Preview, "Tells what removing files of a container would do.";
+        ContainerFileRemove Post "/engines/{engine}/containers/{container}/files/remove" Operate ((), FileRemoveRequest) Ok Written, "Removes the files that were previewed.";
+        VolumeFileList Get "/engines/{engine}/volumes/{volume}/files" Operate (FileQuery, ()) Ok FileListing, "Lists a directory of a volume.";
+        VolumeFileStat Get "/engines/{engine}/volumes/{volume}/files/stat" Operate (FileQuery, ()) Ok FileEntry, "Tells about one file of a volume.";
+        VolumeFileDownload Get "/engines/{engine}/volumes/{volume}/files/download" Operate (FileQuery, ()) Bytes (), "Downloads a file of a volume as it is, a directory as a tar archive.";
+        VolumeFileUpload Put "/engines/{engine}/volumes/{volume}/files/upload" Operate (FileUploadQuery, BinaryContent) Ok Written, "Writes a file of a volume, or unpacks a tar archive into a directory; the body is streamed.";
+        VolumeFileText Get "/engines/{engine}/volumes/{volume}/files/text" Operate (FileQuery, ()) Ok FileText, "Reads a small text file of a volume; `ETag` names its content.";
+        VolumeFileEdit Put "/engines/{engine}/volumes/{volume}/files/text" Operate (FileQuery, FileEditRequest) Ok FileText, "Writes a small text file of a volume unless it changed since `If-Match` (412).";
+        VolumeFileDirectory Post "/engines/{engine}/volumes/{volume}/files/directory" Operate ((), DirectoryRequest) Created FileEntry, "Makes a directory in a volume.";
+        VolumeFileRename Post "/engines/{engine}/volumes/{volume}/files/rename" Operate ((), FileRenameRequest) Ok FileEntry, "Renames or moves a file within a volume.";
+        VolumeFilePreview Post "/engines/{engine}/volumes/{volume}/files/preview" Operate ((), FilePreviewRequest) Ok Preview, "Tells what removing files of a volume would do.";
+        VolumeFileRemove Post "/engines/{engine}/volumes/{volume}/files/remove" Operate ((), FileRemoveRequest) Ok Written, "Removes the files that were previewed.";
+        VolumeBackup Get "/engines/{engine}/volumes/{volume}/backup" Operate ((), ()) Archive (), "Downloads everything in a volume as a tar archive.";
+        VolumeRestore Put "/engines/{engine}/volumes/{volume}/restore" Operate (VolumeRestoreQuery, TarArchive) Ok Written, "Unpacks a tar archive into a volume; the body is streamed.";
+        VolumeClone Post "/engines/{engine}/volumes/{volume}/clone" Operate ((), VolumeCloneRequest) Accepted Job, "Copies a volume into a new one, as a job.";
     }
     "images" {
         ImageList Get "/engines/{engine}/images" Read ((), ()) Ok Items<ImageSummary>, "Lists all images of an engine.";

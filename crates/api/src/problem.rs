@@ -73,6 +73,8 @@ pub enum ProblemCode {
     MethodNotAllowed,
     /// It is not possible in the present state, such as a name in use.
     Conflict,
+    /// What `If-Match` names is not what is there: read it again.
+    Stale,
     /// The previewed set changed before it was confirmed: preview again.
     PreviewChanged,
     /// This act needs a preview and its token first.
@@ -124,6 +126,7 @@ impl ProblemCode {
             Self::NotFound => "it may have been removed: read the list again",
             Self::MethodNotAllowed => "look in /api/v1/openapi.json for the methods of this path",
             Self::Conflict => "look at its present state and try again",
+            Self::Stale => "read it again, take over what changed, and write once more",
             Self::PreviewChanged | Self::PreviewRequired => {
                 "preview again and confirm what it shows"
             }

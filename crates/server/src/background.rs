@@ -187,6 +187,9 @@ impl Follow {
         if let Err(error) = sweep(&docker, None).await {
             tracing::warn!(%error, engine = %engine.name, "remove containers of an interrupted comparison");
         }
+        if let Err(error) = crate::filesystem::sweep_helpers(&docker).await {
+            tracing::warn!(%error, engine = %engine.name, "remove helpers of a server that was killed");
+        }
         // Mini loads its own at its first start.
         let Some(archive) = self
             .starter

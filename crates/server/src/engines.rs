@@ -3,6 +3,7 @@
 mod call;
 mod context;
 mod endpoint;
+mod hijack;
 mod supervisor;
 mod usage;
 
@@ -24,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use call::within;
 pub use call::{CallError, Deadline};
 pub use endpoint::Endpoint;
+pub(crate) use hijack::{Input, Output, Raw};
 
 use crate::{
     capabilities,

@@ -8,6 +8,8 @@
 //! | [`auth`], [`audit`], [`db`], [`sealed`] | who may come in; what was done; what is kept; secrets among it |
 //! | [`engines`], [`mirror`] | the engines and whether they answer; what they have |
 //! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
+//! | [`filesystem`] | files in containers and volumes |
+//! | [`terminals`] | programs with a pseudo-terminal in containers |
 //! | [`jobs`], [`compare`], [`inside`], [`background`] | long work; engines side by side; what a container is made of; what runs unasked |
 //! | `assets`, `capabilities` | the page; what works here |
 
@@ -21,6 +23,7 @@ pub mod config;
 pub mod db;
 pub mod engines;
 mod files;
+pub mod filesystem;
 mod http;
 pub mod inside;
 pub mod jobs;
@@ -35,6 +38,7 @@ mod rest;
 pub mod sealed;
 pub mod server;
 pub mod state;
+pub mod terminals;
 
 pub use config::ServerConfig;
 pub use server::Server;

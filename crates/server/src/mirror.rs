@@ -72,6 +72,8 @@ pub struct Mirror {
     engine: EngineName,
     hub: Arc<Hub>,
     objects: Mutex<Objects>,
+    /// Names of containers that are our own tools, not anybody's.
+    hidden: Mutex<std::collections::HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +93,22 @@ impl Mirror {
             engine,
             hub: Arc::clone(hub),
             objects: Mutex::default(),
+            hidden: Mutex::default(),
         }
+    }
+
+    /// A container that is about to be made under this name is nobody's but ours, and not shown.
+    pub(crate) fn hide(&self, name: &str) {
+        self.lock_hidden().insert(name.to_owned());
+    }
+
+    /// No container has this name any more.
+    pub(crate) fn unhide(&self, name: &str) {
+        self.lock_hidden().remove(name);
+    }
+
+    fn lock_hidden(&self) -> MutexGuard<'_, std::collections::HashSet<String>> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All containers, by id.
@@ -193,7 +210,14 @@ impl Mirror {
             Refresh::Container(id) => self.refresh_container(docker, id).await.map(drop),
             Refresh::Containers => {
                 let options = ListContainersOptionsBuilder::default().all(true).build();
-                let listed = self.ask(docker.list_containers(Some(options))).await?;
+                let mut listed = self.ask(docker.list_containers(Some(options))).await?;
+                let hidden = self.lock_hidden().clone();
+                listed.retain(|one| {
+                    let names = one.names.iter().flatten();
+                    !names
+                        .into_iter()
+                        .any(|name| hidden.contains(name.trim_start_matches('/')))
+                });
                 self.lock().take_container_list(&self.engine, listed);
                 self.publish_containers();
                 self.publish_used();
@@ -253,6 +277,9 @@ impl Mirror {
 
     /// Takes a container that was just seen into the mirror.
     pub(crate) fn put_container(&self, row: ContainerSummary) -> Option<Position> {
+        if self.lock_hidden().contains(&row.name) {
+            return None;
+        }
         let row = Arc::new(row);
         let before = self
             .lock()
@@ -298,6 +325,13 @@ impl Mirror {
     /// Keeps an event and tells it to who listens; returns it when it is one of ours.
     pub(crate) fn journal(&self, event: &EventMessage) -> Option<EngineEvent> {
         let event = lists::event(&self.engine, event)?;
+        if event
+            .name
+            .as_ref()
+            .is_some_and(|name| self.lock_hidden().contains(name))
+        {
+            return None;
+        }
         let mut objects = self.lock();
         if objects.events.len() == EVENTS {
             objects.events.pop_front();

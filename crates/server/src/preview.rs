@@ -35,6 +35,8 @@ pub(crate) enum Plan {
     Images { targets: Vec<String>, force: bool },
     /// Removes volumes.
     Volumes { names: Vec<String> },
+    /// Removes files; `place` is a container's id, or a volume's name after `volume:`.
+    Files { place: String, paths: Vec<String> },
 }
 
 /// Acts that wait to be confirmed.

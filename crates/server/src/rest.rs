@@ -10,6 +10,7 @@ pub(crate) mod create;
 mod create_body;
 mod create_refusal;
 mod detail;
+pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod live;
@@ -20,8 +21,10 @@ mod policy;
 pub(crate) mod remove;
 pub(crate) mod system;
 mod target;
+pub(crate) mod terminals;
 pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod volume_copies;
 pub(crate) mod volumes;
 
 pub(crate) use target::{Target, engine_of};

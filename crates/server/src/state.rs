@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::Audit, auth::Auth, background::Background, config::ServerConfig, db::Db,
-    engines::Engines, http::Origins, live::Hub, preview::Previews,
+    engines::Engines, http::Origins, live::Hub, preview::Previews, terminals::Terminals,
 };
 
 /// How long the first look for the engines may hold up what is printed.
@@ -36,6 +36,14 @@ pub struct Inner {
     pub db: Db,
     /// Destructive acts that wait to be confirmed.
     pub previews: Previews,
+    /// Containers that hold volumes for their files to be reached.
+    pub helpers: crate::filesystem::Helpers,
+    /// One change of a file at a time.
+    pub(crate) edits: tokio::sync::Mutex<()>,
+    /// Terminals in containers.
+    pub terminals: Terminals,
+    /// Who is connected to them.
+    pub terminal_sockets: crate::live::Places,
     /// From where requests may come.
     pub(crate) origins: Origins,
     /// Owns every task of the server.

@@ -105,6 +105,11 @@ impl Engine {
 }
 
 impl Engine {
+    /// What an error of the client means for this engine.
+    pub(crate) fn named(&self, error: Error) -> CallError {
+        name(&self.name, error)
+    }
+
     /// Waits until the engine is seen not to answer.
     async fn lost(&self) -> CallError {
         let mut answering = self.answering.subscribe();

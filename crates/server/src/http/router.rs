@@ -33,6 +33,7 @@ pub(crate) fn router(state: &AppState) -> Router {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
             Method::Patch => MethodFilter::PATCH,
+            Method::Put => MethodFilter::PUT,
         };
         let handler = handler(operation.id, filter).layer(from_fn_with_state(post, guard));
         router = router.route(&format!("{BASE_PATH}{}", operation.path), handler);
@@ -56,7 +57,7 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         on(filter, handler)
     }
     use rest::{
-        account, audit, auth, containers, images, networks, system, tokens, users, volumes,
+        account, audit, auth, containers, files, images, networks, system, tokens, users, volumes,
     };
     match id {
         OperationId::SessionStatus => to(filter, auth::status),
@@ -120,6 +121,34 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::ContainerLogDownload => to(filter, rest::logs::download),
         OperationId::ContainerHistory => to(filter, rest::observe::container_history),
         OperationId::ContainerInside => to(filter, rest::observe::inside),
+        OperationId::TerminalOpen => to(filter, rest::terminals::open),
+        OperationId::TerminalList => to(filter, rest::terminals::list),
+        OperationId::TerminalGet => to(filter, rest::terminals::get),
+        OperationId::TerminalIo => to(filter, rest::terminals::io),
+        OperationId::TerminalClose => to(filter, rest::terminals::close),
+        OperationId::ContainerFileList => to(filter, files::of_container::list),
+        OperationId::ContainerFileStat => to(filter, files::of_container::stat),
+        OperationId::ContainerFileDownload => to(filter, files::of_container::download),
+        OperationId::ContainerFileUpload => to(filter, files::of_container::upload),
+        OperationId::ContainerFileText => to(filter, files::of_container::text),
+        OperationId::ContainerFileEdit => to(filter, files::of_container::edit),
+        OperationId::ContainerFileDirectory => to(filter, files::of_container::make_directory),
+        OperationId::ContainerFileRename => to(filter, files::of_container::rename),
+        OperationId::ContainerFilePreview => to(filter, files::of_container::preview),
+        OperationId::ContainerFileRemove => to(filter, files::of_container::remove),
+        OperationId::VolumeFileList => to(filter, files::of_volume::list),
+        OperationId::VolumeFileStat => to(filter, files::of_volume::stat),
+        OperationId::VolumeFileDownload => to(filter, files::of_volume::download),
+        OperationId::VolumeFileUpload => to(filter, files::of_volume::upload),
+        OperationId::VolumeFileText => to(filter, files::of_volume::text),
+        OperationId::VolumeFileEdit => to(filter, files::of_volume::edit),
+        OperationId::VolumeFileDirectory => to(filter, files::of_volume::make_directory),
+        OperationId::VolumeFileRename => to(filter, files::of_volume::rename),
+        OperationId::VolumeFilePreview => to(filter, files::of_volume::preview),
+        OperationId::VolumeFileRemove => to(filter, files::of_volume::remove),
+        OperationId::VolumeBackup => to(filter, rest::volume_copies::backup),
+        OperationId::VolumeRestore => to(filter, rest::volume_copies::restore),
+        OperationId::VolumeClone => to(filter, rest::volume_copies::clone),
         OperationId::ImageList => to(filter, images::list),
         OperationId::ImagePull => to(filter, rest::jobs::pull),
         OperationId::ImagePreview => to(filter, images::preview),

@@ -156,6 +156,8 @@ pub(crate) async fn remove(
     let mut results = Vec::new();
     for name in names {
         let key = name.as_str();
+        // Ours may still hold it from a look at its files.
+        state.helpers.release(&engine, key).await;
         let removed = engine
             .call(Deadline::Write, |docker| async move {
                 docker.remove_volume(key, None::<RemoveVolumeOptions>).await

@@ -33,17 +33,13 @@ answers to each of them; a route that is not in it, or answers another way, fail
 ";
 
 fn path_of(operation: &Operation) -> String {
-    operation
-        .path
-        .replace("{engine}", "docker")
-        .replace("{container}", "nope")
-        .replace("{image}", "nope")
-        .replace("{volume}", "nope")
-        .replace("{job}", "nope")
-        .replace("{comparison}", "nope")
-        .replace("{user}", "nope")
-        .replace("{session}", "0123456789abcdef")
-        .replace("{token}", "0123456789abcdef")
+    let segments = operation.path.split('/').map(|segment| match segment {
+        "{engine}" => "docker",
+        "{session}" | "{token}" => "0123456789abcdef",
+        parameter if parameter.starts_with('{') => "nope",
+        other => other,
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// Asks with an empty object, which is never enough to do harm: what it lacks is told, or there is no such object.
@@ -52,6 +48,7 @@ async fn ask(visitor: &Visitor, operation: &Operation) -> Answer {
         Method::Get => HttpMethod::GET,
         Method::Post => HttpMethod::POST,
         Method::Patch => HttpMethod::PATCH,
+        Method::Put => HttpMethod::PUT,
     };
     let request = visitor.request(method, &path_of(operation));
     send(if operation.mutates() {

@@ -32,7 +32,7 @@ pub(crate) struct House {
     _place: Place,
     _dir: tempfile::TempDir,
     pub(crate) base: String,
-    host: String,
+    pub(crate) host: String,
     pub(crate) cookie: String,
     pub(crate) http: reqwest::Client,
     pub(crate) docker: Docker,
@@ -131,6 +131,22 @@ impl House {
         }
     }
 
+    /// Signs in once more; returns the cookie.
+    pub(crate) async fn log_in(&self) -> String {
+        let answer = self
+            .http
+            .post(format!("{}/api/v1/auth/login", self.base))
+            .header("origin", &self.base)
+            .header("content-type", "application/json")
+            .body(json!({ "name": "admin", "password": "a long enough password" }).to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self
             .http
@@ -162,6 +178,48 @@ impl House {
             status,
             serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default(),
         )
+    }
+
+    /// Asks, whatever the answer is.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, Value) {
+        let told = self.fetch_any(path).await;
+        (told.status, told.json())
+    }
+
+    /// Fetches bytes.
+    pub(crate) async fn fetch(&self, path: &str) -> Told {
+        let told = self.fetch_any(path).await;
+        assert_eq!(told.status, 200, "{path}: {}", told.text());
+        told
+    }
+
+    async fn fetch_any(&self, path: &str) -> Told {
+        let request = self
+            .http
+            .get(format!("{}/api/v1{path}", self.base))
+            .header("cookie", &self.cookie);
+        Told::of(request).await
+    }
+
+    /// Puts bytes.
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        kind: &str,
+        if_match: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Told {
+        let mut request = self
+            .http
+            .put(format!("{}/api/v1{path}", self.base))
+            .header("cookie", &self.cookie)
+            .header("origin", &self.base)
+            .header("content-type", kind)
+            .body(bytes);
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        Told::of(request).await
     }
 
     /// Asks until the answer is as wanted.
@@ -244,6 +302,37 @@ impl House {
             .await
             .unwrap()
             .unwrap();
+    }
+}
+
+/// An answer in bytes.
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    headers: http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Told {
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let answer = request.send().await.unwrap();
+        Self {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            bytes: answer.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name).map(|value| value.to_str().unwrap());
+        value.unwrap_or_default().to_owned()
     }
 }
 

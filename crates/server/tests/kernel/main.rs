@@ -14,5 +14,7 @@
 mod create;
 mod faults;
 mod figures;
+mod files;
 mod house;
 mod live;
+mod terminals;
