@@ -83,6 +83,20 @@ impl Cgroup {
         Ok(Self { path, directories })
     }
 
+    /// No cgroup: for a container of a user who was given none. It has no processes that are known here, cannot be frozen,
+    /// and takes no limits.
+    pub fn none() -> Self {
+        Self {
+            path: String::new(),
+            directories: Vec::new(),
+        }
+    }
+
+    /// Whether it is [`Cgroup::none`].
+    pub fn is_none(&self) -> bool {
+        self.directories.is_empty()
+    }
+
     /// The cgroup that a process is in, whoever made it; in each hierarchy its own path.
     ///
     /// # Errors

@@ -14,7 +14,8 @@ use crate::process::finish::Stdio;
 use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
 use crate::rootfs::mounts::CgroupView;
-use crate::spec::Spec;
+use crate::rootless;
+use crate::spec::{NamespaceKind, Spec};
 use crate::trace::{Trace, objects};
 use crate::validate::validate;
 
@@ -56,7 +57,10 @@ impl Bundle {
             .map(|linux| linux.cgroups_path.as_str())
         {
             // Directly below the root: a parent of ours would stay behind.
-            None | Some("") => format!("/{id}"),
+            None | Some("") => match crate::rootless::cgroup_parent() {
+                Some(parent) => format!("{parent}{id}"),
+                None => format!("/{id}"),
+            },
             Some(path) if path.starts_with('/') => path.to_owned(),
             Some(path) => format!("/{path}"),
         }
@@ -82,6 +86,8 @@ pub struct Start<'a> {
     pub gate: Option<BorrowedFd<'a>>,
     /// What is otherwise than usual.
     pub wishes: Wishes,
+    /// Whether it may go without a cgroup; when not said, see [`rootless::may_lack_cgroup`].
+    pub rootless: Option<bool>,
     /// Called with the cgroup and the process's id while the process mounts: what must be known on disk before its program
     /// runs.
     pub known: &'a dyn Fn(&Cgroup, i32) -> Result<()>,
@@ -98,6 +104,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         .linux
         .as_ref()
         .ok_or_else(|| Error::invalid("linux is missing"))?;
+    require_user_namespace(spec)?;
     let resources = linux.resources.clone().unwrap_or_default();
     let in_limits = |error: Error| error.in_step("limits");
     let wanted = limits::limits(&resources).map_err(in_limits)?;
@@ -111,10 +118,19 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     let cgroup = trace.step(
         "cgroup_create",
         || path.clone(),
-        || Ok(Cgroup::create(&layout, &path)?),
+        || {
+            Cgroup::create(&layout, &path).or_else(|refusal| {
+                let named = !linux.cgroups_path.is_empty();
+                rootless::without_cgroup(refusal, start.rootless, named, &wanted)
+            })
+        },
     )?;
     trace.made(|| objects::cgroup(&cgroup));
-    let views = views(&layout, &cgroup);
+    let views = if cgroup.is_none() {
+        own_views(&layout)
+    } else {
+        views(&layout, &cgroup)
+    };
     let rootfs = rootfs_path(spec, &bundle.directory);
     let console_size = start.console_size.or_else(|| {
         let size = spec.process()?.console_size?;
@@ -138,6 +154,9 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         wishes: start.wishes,
     };
     let prepare = |pid: i32, trace: &mut Trace| {
+        if cgroup.is_none() {
+            return (start.known)(&cgroup, pid);
+        }
         trace.step(
             "limits",
             || "written to the cgroup".into(),
@@ -172,8 +191,36 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     }
 }
 
+/// An ordinary user has rights over namespaces only through a user namespace.
+fn require_user_namespace(spec: &Spec) -> Result<()> {
+    if rustix::process::geteuid().is_root() || spec.namespace(NamespaceKind::User).is_some() {
+        return Ok(());
+    }
+    Err(
+        Error::invalid("rootless container requires user namespaces").with_hint(
+            "add a user namespace and maps of ids to config.json (`mini spec --rootless` writes one), or run as root",
+        ),
+    )
+}
+
+/// Without a cgroup of its own the container sees the one that we are in.
+fn own_views(layout: &Layout) -> Vec<CgroupView> {
+    let own = Cgroup::of_process(layout, std::process::id()).unwrap_or_else(|_| Cgroup::none());
+    let mut views = views(layout, &Cgroup::none());
+    for (view, hierarchy) in views.iter_mut().zip(layout.hierarchies()) {
+        if let Some(directory) = own
+            .directories()
+            .iter()
+            .find(|directory| directory.path.starts_with(&hierarchy.mount_point))
+        {
+            view.directory.clone_from(&directory.path);
+        }
+    }
+    views
+}
+
 fn views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
-    let only_v2 = cgroup.is_v2_only();
+    let only_v2 = layout.mode() == cgroups::Mode::V2;
     layout
         .hierarchies()
         .iter()

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod process;
 pub mod reaper;
 pub mod rootfs;
+pub mod rootless;
 pub mod seccomp;
 pub mod shim;
 pub mod spec;

@@ -240,7 +240,39 @@ impl State {
     /// # Errors
     /// That of looking.
     pub fn cgroup(&self) -> Result<Cgroup> {
+        if self.cgroup_path.is_empty() {
+            return Ok(Cgroup::none());
+        }
         Ok(Cgroup::open(&Layout::detect()?, &self.cgroup_path)?)
+    }
+
+    /// The container's processes, as our pid namespace numbers them: those of its cgroup; without one those of its pid
+    /// namespace, and when that is ours too, its first process.
+    ///
+    /// # Errors
+    /// That of looking.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let cgroup = self.cgroup()?;
+        if !cgroup.is_none() {
+            return Ok(cgroup.processes()?);
+        }
+        if start_ticks(self.pid) != Some(self.start_ticks) {
+            return Ok(Vec::new());
+        }
+        let first = u32::try_from(self.pid).unwrap_or_default();
+        let namespace_of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let namespace = namespace_of(&first.to_string());
+        if namespace.is_none() || namespace == namespace_of("self") {
+            return Ok(vec![first]);
+        }
+        let entries =
+            std::fs::read_dir("/proc").map_err(|error| Error::sys("list", "/proc", error))?;
+        let mut pids: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse().ok())
+            .filter(|pid: &u32| namespace_of(&pid.to_string()) == namespace)
+            .collect();
+        pids.sort_unstable();
+        Ok(pids)
     }
 
     /// Ends whatever is left of the container's processes, and removes its cgroup.
@@ -248,7 +280,51 @@ impl State {
     /// # Errors
     /// `Sys` when something will not go.
     pub fn end(&self) -> Result<()> {
+        if self.cgroup_path.is_empty() {
+            return self.end_processes();
+        }
         end_cgroup(&self.cgroup_path)
+    }
+
+    /// Kills the container's processes one by one, its first one first: with that all of its pid namespace end.
+    fn end_processes(&self) -> Result<()> {
+        use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+        let pids = self.processes()?;
+        let first = u32::try_from(self.pid).unwrap_or_default();
+        let others = pids.iter().copied().filter(|&pid| pid != first);
+        for pid in pids
+            .contains(&first)
+            .then_some(first)
+            .into_iter()
+            .chain(others)
+        {
+            let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+                continue;
+            };
+            let Ok(pidfd) = pidfd_open(id, PidfdFlags::empty()) else {
+                continue;
+            };
+            // The number may be another's by now; while the descriptor is open, it is not given to a third.
+            if !self.processes()?.contains(&pid) {
+                continue;
+            }
+            match pidfd_send_signal(&pidfd, Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(errno) => return Err(Error::sys("kill", format!("process {pid}"), errno)),
+            }
+            let patience = rustix::event::Timespec::try_from(PATIENCE).ok();
+            let mut ended = [rustix::event::PollFd::new(
+                &pidfd,
+                rustix::event::PollFlags::IN,
+            )];
+            if rustix::event::poll(&mut ended, patience.as_ref()) == Ok(0) {
+                return Err(Error::new(
+                    ErrorKind::Sys,
+                    format!("kill process {pid}: it is still there after {PATIENCE:?}"),
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

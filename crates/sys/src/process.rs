@@ -39,7 +39,7 @@ pub struct CloneOptions<'fd> {
 ///
 /// Source: `man 2 clone3`.
 pub fn clone3(options: CloneOptions<'_>) -> io::Result<Option<Child>> {
-    if thread_count()? != 1 {
+    if !has_one_thread()? {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     let mut pidfd: libc::c_int = -1;
@@ -85,7 +85,7 @@ pub fn clone3(options: CloneOptions<'_>) -> io::Result<Option<Child>> {
 ///
 /// Source: `man 2 fork`.
 pub fn fork() -> io::Result<Option<i32>> {
-    if thread_count()? != 1 {
+    if !has_one_thread()? {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     // SAFETY: with one thread (checked above) no lock is held by a thread that the child lacks.
@@ -115,6 +115,23 @@ struct Clone3Args {
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
+}
+
+/// Whether this process has a single thread. Asked of the kernel without /proc, which may be another's here: leaving the
+/// group of one's threads is permitted, and does nothing, where there is only one.
+///
+/// Source: `man 2 unshare`, `CLONE_THREAD`.
+fn has_one_thread() -> io::Result<bool> {
+    // SAFETY: takes no pointer; with one thread there is nothing to unshare, with more the kernel refuses.
+    let result = unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_THREAD) };
+    if result == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EINVAL) => Ok(false),
+        // A filter of system calls may know no unshare.
+        _ => Ok(thread_count()? == 1),
+    }
 }
 
 /// Number of threads of this process: the link count of its task directory, less the two of any directory.

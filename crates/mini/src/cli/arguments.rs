@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::cli::flags::{self, Flag, GLOBAL, Verb};
 use crate::error::{Error, Result};
+use crate::rootless;
 
 /// Flags before the verb.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Globals {
     pub(crate) root: PathBuf,
     /// `--root` was given: it must be there for `list` then.
     pub(crate) root_given: bool,
+    /// [`None`]: found out.
+    pub(crate) rootless: Option<bool>,
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_json: bool,
     pub(crate) debug: bool,
@@ -24,8 +27,9 @@ pub(crate) struct Globals {
 impl Default for Globals {
     fn default() -> Self {
         Self {
-            root: PathBuf::from("/run/mini"),
+            root: rootless::default_root(),
             root_given: false,
+            rootless: None,
             log: None,
             log_json: false,
             debug: false,
@@ -103,14 +107,7 @@ impl Arguments {
                 }
                 "--trace" => globals.trace = Some(self.path()?),
                 "--debug" => globals.debug = true,
-                "--rootless" => match self.text()?.as_str() {
-                    "" | "auto" | "false" => {}
-                    _ => {
-                        return Err(Error::unsupported(
-                            "--rootless=true is not offered: mini needs root",
-                        ));
-                    }
-                },
+                "--rootless" => globals.rootless = rootless_of(&self.text()?)?,
                 "--systemd-cgroup" => {
                     return Err(Error::unsupported(
                         "--systemd-cgroup is not offered: cgroups are made in the file system",
@@ -306,6 +303,14 @@ fn switch(name: &str, value: OsString) -> Result<bool> {
         other => Err(Error::invalid(format!(
             "invalid boolean value {other:?} for -{name}"
         ))),
+    }
+}
+
+/// The values of `--rootless`: `auto`, and those of a switch.
+fn rootless_of(word: &str) -> Result<Option<bool>> {
+    match word {
+        "" | "auto" => Ok(None),
+        other => switch("rootless", other.into()).map(Some),
     }
 }
 

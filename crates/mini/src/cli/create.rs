@@ -38,10 +38,14 @@ struct Flags {
     keep: bool,
     preserve: u32,
     wishes: Wishes,
+    rootless: Option<bool>,
 }
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> Result<u8> {
-    let mut flags = Flags::default();
+    let mut flags = Flags {
+        rootless: globals.rootless,
+        ..Flags::default()
+    };
     arguments.flags(|flag, arguments| {
         match flag {
             "--bundle" => flags.bundle = Some(arguments.path()?),
@@ -218,6 +222,7 @@ fn make_process(
         console_size,
         gate: gate.as_ref().map(std::os::fd::AsFd::as_fd),
         wishes: flags.wishes,
+        rootless: flags.rootless,
         known: &known,
     };
     let (cgroup, process) = container::start(start, trace)?;

@@ -37,13 +37,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     Ok(0)
 }
 
-/// To every process in the container's cgroup. A container without any is no error.
+/// To every process of the container. A container without any is no error.
 fn to_all(state: &State, signal: i32) {
-    let pids = state
-        .cgroup()
-        .and_then(|cgroup| Ok(cgroup.processes()?))
-        .unwrap_or_default();
-    for pid in pids {
+    for pid in state.processes().unwrap_or_default() {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         // One that has ended meanwhile got what it should.
         if let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {

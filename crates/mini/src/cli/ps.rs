@@ -26,7 +26,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let state = Store::of(&globals.root, &arguments.id()?)?.read()?;
     // A container that has ended may have no cgroup any more.
     let pids = match state.cgroup() {
-        Ok(cgroup) => cgroup.processes()?,
+        Ok(_) => state.processes()?,
         Err(_) => Vec::new(),
     };
     if as_json {

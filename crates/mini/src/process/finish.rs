@@ -302,8 +302,20 @@ fn become_user(process: &Process) -> Result<()> {
         .iter()
         .map(|&gid| Gid::from_raw(gid))
         .collect();
-    rustix::thread::set_thread_groups(&groups)
-        .map_err(|errno| Error::sys("setgroups", format!("{:?}", user.additional_gids), errno))?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // A user namespace of one group, which its maker may not drop groups in: whoever made it had them before.
+        Err(Errno::PERM) if groups.is_empty() => {}
+        outcome => outcome.map_err(|errno| {
+            let error = Error::sys("setgroups", format!("{:?}", user.additional_gids), errno);
+            match errno {
+                Errno::PERM => error.with_hint(
+                    "setgroups is denied in a user namespace with one's own group alone: map groups of /etc/subgid \
+                     (newgidmap), or leave out process.user.additionalGids",
+                ),
+                _ => error,
+            }
+        })?,
+    }
     let gid = Gid::from_raw(user.gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .map_err(|errno| Error::sys("setgid", user.gid, errno))?;

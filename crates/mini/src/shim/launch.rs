@@ -225,6 +225,7 @@ fn start(
         console_size: config.console_size,
         gate: None,
         wishes: Wishes::default(),
+        rootless: None,
         known: &known,
     };
     let started = container::start(start, trace).and_then(|(cgroup, mut process)| {

@@ -19,6 +19,7 @@ mod limits;
 mod masks;
 mod process;
 mod races;
+mod rootless;
 mod sealing;
 mod seccomp;
 mod shim_attach;
