@@ -37,27 +37,71 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Invalid`] for a path with `..`, `.` or empty parts; [`Error::Sys`] from the kernel. What was made is removed.
     pub fn create(layout: &Layout, path: &str) -> Result<Self, Error> {
+        Self::make(layout, path, |_directory| Ok(()))
+    }
+
+    /// As [`Cgroup::create`] for a container that is to have it alone: what exists already must be empty, or its
+    /// processes would get the container's limits and its end; and not frozen, or the container would never begin.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`] and [`Error::Frozen`] as well; what was there stays as it was.
+    pub fn create_empty(layout: &Layout, path: &str) -> Result<Self, Error> {
+        Self::make(layout, path, |directory| {
+            let mut pids = Vec::new();
+            collect_processes(&directory.path, &mut pids)?;
+            if !pids.is_empty() {
+                return Err(Error::Occupied {
+                    path: directory.path.clone(),
+                    processes: pids.len(),
+                });
+            }
+            if crate::freeze::is_directory_frozen(directory)? {
+                return Err(Error::Frozen {
+                    path: directory.path.clone(),
+                });
+            }
+            Ok(())
+        })
+    }
+
+    /// `check` looks at what was there already.
+    fn make(
+        layout: &Layout,
+        path: &str,
+        check: impl Fn(&Directory) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let path = checked(path)?;
-        let mut made = Self {
-            path: format!("/{path}"),
-            directories: Vec::with_capacity(layout.hierarchies().len()),
-        };
+        let mut directories = Vec::with_capacity(layout.hierarchies().len());
+        // In the order of making, parents first.
+        let mut new = Vec::new();
         for hierarchy in layout.hierarchies() {
+            let before = new.len();
             let outcome = if hierarchy.v2 {
-                create_v2(hierarchy, path)
+                create_v2(hierarchy, path, &mut new)
             } else {
-                create_v1(hierarchy, path)
+                create_v1(hierarchy, path, &mut new)
             };
+            let outcome = outcome.and_then(|directory| {
+                if new.len() == before {
+                    check(&directory)?;
+                }
+                Ok(directory)
+            });
             match outcome {
-                Ok(directory) => made.directories.push(directory),
+                Ok(directory) => directories.push(directory),
                 Err(error) => {
                     // Nothing half-made stays; the first error is the one that matters.
-                    drop(made.remove(Duration::ZERO));
+                    for directory in new.iter().rev() {
+                        rustix::fs::rmdir(directory).ok();
+                    }
                     return Err(error);
                 }
             }
         }
-        Ok(made)
+        Ok(Self {
+            path: format!("/{path}"),
+            directories,
+        })
     }
 
     /// A cgroup that exists in at least one hierarchy.
@@ -379,15 +423,37 @@ fn mkdir_error(path: &Path, errno: Errno) -> Error {
     }
 }
 
-fn create_v1(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
+/// Makes a directory unless it is there, and notes it in `new` if it was made.
+fn make_noted(directory: &Path, new: &mut Vec<PathBuf>) -> Result<(), Error> {
+    match make(directory) {
+        Ok(true) => {
+            new.push(directory.to_owned());
+            Ok(())
+        }
+        Ok(false) => Ok(()),
+        Err(errno) => Err(mkdir_error(directory, errno)),
+    }
+}
+
+fn create_v1(
+    hierarchy: &Hierarchy,
+    path: &str,
+    new: &mut Vec<PathBuf>,
+) -> Result<Directory, Error> {
     let target = hierarchy.directory(path);
     let cpuset = hierarchy.controllers.contains(&Controller::Cpuset);
     match make(&target) {
-        Ok(_) if cpuset => seed_cpuset(&target)?,
-        Ok(_) => {}
+        Ok(made) => {
+            if made {
+                new.push(target.clone());
+            }
+            if cpuset {
+                seed_cpuset(&target)?;
+            }
+        }
         Err(Errno::NOENT) => {
             for directory in chain(hierarchy, path) {
-                make(&directory).map_err(|errno| mkdir_error(&directory, errno))?;
+                make_noted(&directory, new)?;
                 if cpuset {
                     seed_cpuset(&directory)?;
                     if directory != target {
@@ -406,21 +472,34 @@ fn create_v1(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
     })
 }
 
-/// Gives a new v1 cpuset its parent's CPUs and memory nodes.
+/// Gives a v1 cpuset its parent's CPUs and memory nodes if it has none. A parent that someone else made and left empty gets
+/// its own parent's first.
 fn seed_cpuset(directory: &Path) -> Result<(), Error> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let own = directory.join(name);
-        if file::read_named(&own)?.trim().is_empty()
-            && let Some(parent) = directory.parent()
-        {
-            let value = file::read_named(&parent.join(name))?;
-            file::write_named(&own, value.trim())?;
+        if !file::read_named(&own)?.trim().is_empty() {
+            continue;
         }
+        let Some(parent) = directory.parent() else {
+            continue;
+        };
+        let above = parent.join(name);
+        let mut value = file::read_named(&above)?;
+        // The root's is never empty, so this ends there.
+        if value.trim().is_empty() {
+            seed_cpuset(parent)?;
+            value = file::read_named(&above)?;
+        }
+        file::write_named(&own, value.trim())?;
     }
     Ok(())
 }
 
-fn create_v2(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
+fn create_v2(
+    hierarchy: &Hierarchy,
+    path: &str,
+    new: &mut Vec<PathBuf>,
+) -> Result<Directory, Error> {
     let target = hierarchy.directory(path);
     let ready = target
         .parent()
@@ -431,17 +510,17 @@ fn create_v2(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
                 .iter()
                 .all(|controller| enabled.contains(controller))
         });
-    if !ready {
+    if ready {
+        make_noted(&target, new)?;
+    } else {
         let mut parent = hierarchy.mount_point.clone();
         for directory in chain(hierarchy, path) {
             enable_below(&parent, &hierarchy.controllers)?;
-            make(&directory).map_err(|errno| mkdir_error(&directory, errno))?;
+            make_noted(&directory, new)?;
             parent = directory;
         }
-    } else if let Err(errno) = make(&target) {
-        return Err(mkdir_error(&target, errno));
     }
-    let controllers = if hierarchy.controllers.is_empty() {
+    let controllers: Vec<_> = if hierarchy.controllers.is_empty() {
         Vec::new()
     } else {
         let path = target.join("cgroup.controllers");
@@ -450,11 +529,34 @@ fn create_v2(hierarchy: &Hierarchy, path: &str) -> Result<Directory, Error> {
             .filter_map(Controller::from_name)
             .collect()
     };
+    // Where all controllers can be had there is no thread mode, so a usual start does not look.
+    if controllers.len() < hierarchy.controllers.len() {
+        check_type(&target)?;
+    }
     Ok(Directory {
         v2: true,
         controllers,
         path: target,
     })
+}
+
+/// Refuses a cgroup that cannot hold whole processes.
+fn check_type(directory: &Path) -> Result<(), Error> {
+    let path = directory.join("cgroup.type");
+    let kind = match file::read(&path) {
+        Ok(kind) => kind,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(Error::sys("read", path, errno)),
+    };
+    match kind.trim() {
+        kind @ ("threaded" | "domain invalid") => Err(Error::NotSupported {
+            what: "cgroup".into(),
+            value: directory.display().to_string(),
+            reason: format!("its type is `{kind}`, which holds single threads and no processes"),
+            hint: "a parent of it is in thread mode: use a cgroup that is not below it".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The controllers that a v2 cgroup gives to its children.

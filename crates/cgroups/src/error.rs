@@ -64,6 +64,20 @@ pub enum Error {
         /// What has the new value now, and why it could not get the old one.
         left: Vec<String>,
     },
+    /// The cgroup of a new container has processes in it, which are not the container's.
+    #[error("container's cgroup is not empty: {processes} process(es) found in {}", .path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+        /// How many.
+        processes: usize,
+    },
+    /// The cgroup of a new container is frozen.
+    #[error("container's cgroup unexpectedly frozen: {}", .path.display())]
+    Frozen {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Processes remained until the deadline.
     #[error("{operation} {}: still busy after {waited_ms} ms", .path.display())]
     Busy {
@@ -103,6 +117,12 @@ impl Error {
                 Some("a process in it cannot be ended: look at its state in /proc/PID/status")
             }
             Self::NotTakenBack { error, .. } => error.hint(),
+            Self::Occupied { .. } => {
+                Some("give each container a cgroupsPath of its own, or end what runs in this one")
+            }
+            Self::Frozen { .. } => {
+                Some("thaw it (cgroup.freeze, or freezer.state on v1) or remove it")
+            }
             Self::NotFound { .. } | Self::Invalid { .. } => None,
         }
     }
@@ -119,7 +139,10 @@ impl Error {
     /// True when the request, not the machine, is at fault: a value refused by us or by the kernel, or not on offer here.
     pub fn is_invalid_request(&self) -> bool {
         match self {
-            Self::Invalid { .. } | Self::NotSupported { .. } => true,
+            Self::Invalid { .. }
+            | Self::NotSupported { .. }
+            | Self::Occupied { .. }
+            | Self::Frozen { .. } => true,
             Self::NotTakenBack { error, .. } => error.is_invalid_request(),
             Self::Sys {
                 operation: "write",

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use crate::cgroup::Directory;
 use crate::layout::Controller;
 use crate::{Cgroup, Error, file, parse};
 
@@ -167,6 +168,24 @@ impl Cgroup {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::sys("write", path, errno)),
         }
+    }
+}
+
+/// Whether the cgroup of one hierarchy is frozen itself, by that hierarchy's own freezer if it has one.
+pub(crate) fn is_directory_frozen(directory: &Directory) -> Result<bool, Error> {
+    let (name, thawed) = if directory.v2 {
+        ("cgroup.freeze", "0")
+    } else if directory.controllers.contains(&Controller::Freezer) {
+        ("freezer.state", "THAWED")
+    } else {
+        return Ok(false);
+    };
+    let path = directory.path.join(name);
+    match file::read(&path) {
+        Ok(state) => Ok(state.trim() != thawed),
+        // The root, or before Linux 5.2.
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::sys("read", path, errno)),
     }
 }
 

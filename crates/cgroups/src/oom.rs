@@ -20,8 +20,9 @@ use crate::{Cgroup, Error, file, parse};
 pub struct OomWatch {
     readable: OwnedFd,
     counter: PathBuf,
-    // v1 sends events as long as the watched file is open.
-    _watched: Option<OwnedFd>,
+    // v1 sends events as long as the watched file is open; `None` on v2.
+    watched: Option<OwnedFd>,
+    kills_seen: u64,
 }
 
 impl AsFd for OomWatch {
@@ -43,6 +44,29 @@ impl OomWatch {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::sys("read", &self.counter, errno)),
             }
+        }
+    }
+
+    /// How often memory ran out since it was asked last, without waiting: on v1 as often as the kernel told so, on v2, where it
+    /// tells of much else as well, as often as it killed. 0 once the cgroup is removed.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    pub fn take_events(&mut self) -> Result<u64, Error> {
+        let Some(eventfd) = self.watched.as_ref().map(|_| &self.readable) else {
+            self.drain()?;
+            let total = self.kills_total();
+            let new = total.saturating_sub(self.kills_seen);
+            self.kills_seen = self.kills_seen.max(total);
+            return Ok(new);
+        };
+        let mut count = [0_u8; 8];
+        match rustix::io::read(eventfd, &mut count) {
+            // The removal of the cgroup is told like lack of memory.
+            Ok(_) if !file::exists(&self.counter) => Ok(0),
+            Ok(_) => Ok(u64::from_ne_bytes(count)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(errno) => Err(Error::sys("read", &self.counter, errno)),
         }
     }
 
@@ -114,7 +138,8 @@ fn watch_v1(directory: &Path) -> Result<OomWatch, Error> {
     Ok(OomWatch {
         readable,
         counter,
-        _watched: Some(watched),
+        watched: Some(watched),
+        kills_seen: 0,
     })
 }
 
@@ -124,9 +149,11 @@ fn watch_v2(directory: &Path) -> Result<OomWatch, Error> {
         .map_err(|errno| Error::sys("inotify for", &counter, errno))?;
     rustix::fs::inotify::add_watch(&readable, &counter, WatchFlags::MODIFY)
         .map_err(|errno| Error::sys("watch", &counter, errno))?;
+    let kills_seen = kills(&counter);
     Ok(OomWatch {
         readable,
         counter,
-        _watched: None,
+        watched: None,
+        kills_seen,
     })
 }

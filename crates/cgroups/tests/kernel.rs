@@ -532,3 +532,82 @@ fn kernel_device_rules_of_v2_are_replaced_and_hold() {
     let output = own.shell(probe).wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "null\n");
 }
+
+#[test]
+fn kernel_a_new_container_gets_no_cgroup_with_others_in_it_nor_a_frozen_one() {
+    let Some(own) = Own::new() else { return };
+    let path = own.cgroup.path().to_owned();
+    Cgroup::create_empty(&own.layout, &path).unwrap();
+    let mut child = own.shell("sleep 100");
+    let error = Cgroup::create_empty(&own.layout, &path).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("container's cgroup is not empty: 1 process(es) found"),
+        "{text}"
+    );
+    assert!(error.is_invalid_request());
+    own.cgroup.kill_all(PATIENCE).unwrap();
+    child.wait().unwrap();
+    own.cgroup.freeze().unwrap();
+    let error = Cgroup::create_empty(&own.layout, &path).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("container's cgroup unexpectedly frozen"),
+        "{error}"
+    );
+    own.cgroup.thaw().unwrap();
+    // What was there is there still.
+    for directory in own.cgroup.directories() {
+        assert!(directory.path.is_dir());
+    }
+    Cgroup::create_empty(&own.layout, &path).unwrap();
+}
+
+#[test]
+fn kernel_a_refused_create_leaves_none_of_the_parents_it_made() {
+    let Some(own) = Own::new() else { return };
+    let Some(v2) = own.layout.v2() else {
+        assert_eq!(own.layout.mode(), cgroups::layout::Mode::V1);
+        return;
+    };
+    // The kernel takes no more than this below it, and v1 knows no such limit.
+    let file = own.cgroup.v2_directory().unwrap().join("cgroup.max.depth");
+    std::fs::write(file, "1").unwrap();
+    let path = format!("{}/a/b", own.cgroup.path());
+    let error = Cgroup::create(&own.layout, &path).unwrap_err();
+    assert!(
+        error.hint().unwrap().contains("cgroup.max.depth"),
+        "{error}"
+    );
+    for hierarchy in own.layout.hierarchies() {
+        assert!(
+            !hierarchy
+                .directory(&format!("{}/a", own.cgroup.path()))
+                .exists()
+        );
+    }
+    assert!(v2.directory(own.cgroup.path()).exists());
+}
+
+#[test]
+fn kernel_a_cpuset_below_empty_ones_is_filled() {
+    let Some(own) = Own::new() else { return };
+    let directory = own.cgroup.directory_of(Controller::Cpuset).unwrap();
+    if !directory.v2 {
+        std::fs::write(directory.path.join("cgroup.clone_children"), "0").unwrap();
+    }
+    // As someone else would leave them.
+    std::fs::create_dir_all(directory.path.join("x/y")).unwrap();
+    let below = Cgroup::create(&own.layout, &format!("{}/x/y/z", own.cgroup.path())).unwrap();
+    if directory.v2 {
+        assert!(below.directory_of(Controller::Cpuset).unwrap().v2);
+    } else {
+        let file = directory.path.join("x/y/z/cpuset.cpus");
+        assert!(!std::fs::read_to_string(file).unwrap().trim().is_empty());
+    }
+    let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+    below.add_process(child.id()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

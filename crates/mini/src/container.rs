@@ -119,7 +119,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         "cgroup_create",
         || path.clone(),
         || {
-            Cgroup::create(&layout, &path).or_else(|refusal| {
+            Cgroup::create_empty(&layout, &path).or_else(|refusal| {
                 let named = !linux.cgroups_path.is_empty();
                 rootless::without_cgroup(refusal, start.rootless, named, &wanted)
             })

@@ -25,4 +25,5 @@ pub mod spec_attributes;
 pub mod spec_resources;
 pub mod state;
 pub mod trace;
+pub mod usage;
 pub mod validate;

@@ -1,6 +1,6 @@
 //! From `linux.resources` of the runtime-spec to limits of a cgroup.
 
-use cgroups::resources::{DeviceRate, HugepageLimit, Resources as Limits};
+use cgroups::resources::{DeviceRate, HugepageLimit, Network, RdmaLimit, Resources as Limits};
 use cgroups::{DeviceAccess as Access, DeviceRule, DeviceType};
 
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::spec_resources::{DeviceAccess, Resources, ThrottleDevice};
 /// Returns the limits that a spec asks for.
 ///
 /// # Errors
-/// `Unsupported` for kernel memory and leaf weights, which no kernel has any more.
+/// `Unsupported` for leaf weights, which no kernel has any more. Limits of kernel memory, as old, are ignored as by peers.
 pub fn limits(resources: &Resources) -> Result<Limits> {
     let mut limits = Limits {
         unified: resources.unified.clone(),
@@ -44,11 +44,12 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         .and_then(|pids| pids.limit)
         .filter(|limit| *limit != 0);
     if let Some(io) = &resources.block_io {
-        if io.leaf_weight.is_some()
+        let given = |weight: Option<u16>| weight.is_some_and(|weight| weight != 0);
+        if given(io.leaf_weight)
             || io
                 .weight_device
                 .iter()
-                .any(|device| device.leaf_weight.is_some())
+                .any(|device| given(device.leaf_weight))
         {
             return Err(Error::unsupported(
                 "linux.resources.blockIO.leafWeight is not offered: kernels have it no more",
@@ -68,10 +69,12 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         limits.block_io.weight_devices = io
             .weight_device
             .iter()
-            .map(|device| DeviceRate {
-                major: device.major,
-                minor: device.minor,
-                rate: device.weight.unwrap_or_default().into(),
+            .filter_map(|device| {
+                Some(DeviceRate {
+                    major: device.major,
+                    minor: device.minor,
+                    rate: device.weight.filter(|weight| *weight != 0)?.into(),
+                })
             })
             .collect();
         limits.block_io.read_bytes_per_second = rates(&io.throttle_read_bps_device);
@@ -85,6 +88,26 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         .map(|limit| HugepageLimit {
             page_size: limit.page_size.clone(),
             limit_bytes: limit.limit,
+        })
+        .collect();
+    if let Some(network) = &resources.network {
+        limits.network = Network {
+            // Docker and containerd write 0 for none, which is what a new cgroup has.
+            class_id: network.class_id.filter(|id| *id != 0),
+            priorities: network
+                .priorities
+                .iter()
+                .map(|interface| (interface.name.clone(), interface.priority))
+                .collect(),
+        };
+    }
+    limits.rdma = resources
+        .rdma
+        .iter()
+        .map(|(device, limit)| RdmaLimit {
+            device: device.clone(),
+            handles: limit.hca_handles,
+            objects: limit.hca_objects,
         })
         .collect();
     Ok(limits)

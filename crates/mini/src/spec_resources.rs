@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Unhonoured, null_is_default};
+use crate::spec::null_is_default;
 
 /// Limits of a container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,14 +37,51 @@ pub struct Resources {
         deserialize_with = "null_is_default"
     )]
     pub unified: BTreeMap<String, String>,
-    #[serde(skip_serializing)]
-    pub network: Unhonoured,
-    #[serde(skip_serializing)]
-    pub rdma: Unhonoured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub rdma: BTreeMap<String, Rdma>,
+}
+
+/// Marks of network packets; v1 only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Network {
+    #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
+    pub class_id: Option<u32>,
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub priorities: Vec<InterfacePriority>,
+}
+
+/// Priority of what is sent on one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "as above")]
+pub struct InterfacePriority {
+    pub name: String,
+    pub priority: u32,
+}
+
+/// Limits of one RDMA device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Rdma {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_handles: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_objects: Option<u32>,
 }
 
 /// A rule about the use of device nodes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "as above")]
 pub struct DeviceAccess {

@@ -85,11 +85,6 @@ pub fn validate(spec: &Spec) -> Result<()> {
     refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
     refuse(!linux.net_devices.is_empty(), "linux.netDevices")?;
     attributes::validate_linux(linux)?;
-    let resources = linux.resources.as_ref();
-    refuse(
-        resources.is_some_and(|resources| resources.rdma.is_some()),
-        "linux.resources.rdma",
-    )?;
     Ok(())
 }
 

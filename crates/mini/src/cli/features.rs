@@ -139,7 +139,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": capabilities::NAMES.as_slice(),
-            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
+            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
             "seccomp": {
                 "enabled": true,
                 "actions": SECCOMP_ACTIONS,

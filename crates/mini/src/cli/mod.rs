@@ -3,6 +3,8 @@
 mod arguments;
 mod create;
 mod delete;
+mod duration;
+mod events;
 mod exec;
 mod features;
 mod flags;
@@ -84,6 +86,7 @@ fn dispatch(verb: &str, arguments: &mut Arguments, globals: &Globals) -> Result<
         "exec" => exec::run(globals, arguments),
         "ps" => ps::run(globals, arguments),
         "update" => update::run(globals, arguments),
+        "events" => events::run(globals, arguments),
         "spec" => spec::run(arguments),
         "features" => features::run(arguments),
         "shim" => {

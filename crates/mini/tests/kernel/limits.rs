@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::bundle::{Bundle, eventually};
 
 /// The content of a limit's file, by its name on v1 and on v2.
-fn limit(bundle: &Bundle, controller: Controller, v1: &str, v2: &str) -> String {
+pub(crate) fn limit(bundle: &Bundle, controller: Controller, v1: &str, v2: &str) -> String {
     let cgroup = Cgroup::open(&Layout::detect().unwrap(), &format!("/{}", bundle.id)).unwrap();
     let directory = cgroup.directory_of(controller).unwrap();
     let file = directory.path.join(if directory.v2 { v2 } else { v1 });

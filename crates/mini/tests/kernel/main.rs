@@ -12,6 +12,9 @@
 
 mod attributes;
 mod bundle;
+mod cgroup_events;
+mod cgroup_rules;
+mod cgroup_update;
 mod failures;
 mod isolation;
 mod lifecycle;
