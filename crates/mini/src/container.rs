@@ -13,7 +13,8 @@ use crate::limits;
 use crate::process::finish::Stdio;
 use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
-use crate::rootfs::mounts::CgroupView;
+use crate::rootfs::cgroup_mounts::CgroupView;
+use crate::rootfs::sources::Sources;
 use crate::rootless;
 use crate::spec::{NamespaceKind, Spec};
 use crate::trace::{Trace, objects};
@@ -114,6 +115,8 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         || "which controller is in which hierarchy".into(),
         || Ok(Layout::detect()?),
     )?;
+    // Before there is anything to take away again.
+    let sources = Sources::prepare(spec).map_err(|error| error.in_step("mount"))?;
     let path = bundle.cgroup_path(id);
     let cgroup = trace.step(
         "cgroup_create",
@@ -146,6 +149,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         rootfs: &rootfs,
         cgroup: &cgroup,
         cgroups: &views,
+        sources: &sources,
         stdio: start.stdio,
         console_size,
         gate: start.gate,
@@ -231,7 +235,9 @@ fn views(layout: &Layout, cgroup: &Cgroup) -> Vec<CgroupView> {
                     |name| name.to_string_lossy().into_owned(),
                 )
             }),
+            is_v2: hierarchy.v2,
             directory: hierarchy.directory(cgroup.path()),
+            mount_point: hierarchy.mount_point.clone(),
         })
         .collect()
 }

@@ -419,6 +419,15 @@ impl Seccomp {
     }
 }
 
+impl Mount {
+    /// Whether it shows something that is there already, instead of a new file system.
+    pub fn is_bind(&self) -> bool {
+        let asks =
+            |word: &str| self.kind == word || self.options.iter().any(|option| option == word);
+        self.kind != "cgroup" && self.kind != "cgroup2" && (asks("bind") || asks("rbind"))
+    }
+}
+
 impl Hooks {
     /// Whether some are to run in the runtime's namespaces before the container's root is changed.
     pub fn wait_for_mounts(&self) -> bool {

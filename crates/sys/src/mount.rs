@@ -24,6 +24,8 @@ pub const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 pub const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 /// No program can be executed.
 pub const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+/// Access times are updated when older than the file's change, or a day: the default, a value of [`ATIME_FIELD`].
+pub const RELATIME: u64 = libc::MOUNT_ATTR_RELATIME;
 /// Access times are not updated.
 pub const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
 /// Access times are always updated.

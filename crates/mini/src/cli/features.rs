@@ -8,6 +8,7 @@ use crate::capabilities;
 use crate::cli::arguments::Arguments;
 use crate::cli::report;
 use crate::error::{Error, Result};
+use crate::rootfs::options;
 use crate::spec::OCI_VERSION;
 
 const HOOKS: [&str; 6] = [
@@ -20,61 +21,6 @@ const HOOKS: [&str; 6] = [
 ];
 
 const NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mount", "network", "pid", "uts"];
-
-/// Those of the mount itself; what a file system takes beyond them is its own.
-const MOUNT_OPTIONS: [&str; 51] = [
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "exec",
-    "loud",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "unbindable",
-];
 
 const SECCOMP_ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
@@ -135,7 +81,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": OCI_VERSION,
         "hooks": HOOKS,
-        "mountOptions": MOUNT_OPTIONS.as_slice(),
+        "mountOptions": options::WORDS.as_slice(),
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": capabilities::NAMES.as_slice(),
@@ -165,13 +111,12 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rootfs::options;
     use crate::seccomp::compile;
     use crate::spec::Seccomp;
 
     #[test]
     fn every_listed_mount_option_is_understood() {
-        for option in MOUNT_OPTIONS {
+        for option in options::WORDS {
             let parsed = options::parse(&[option.to_owned()]).unwrap();
             assert!(
                 parsed.data.is_empty(),

@@ -22,8 +22,10 @@ use crate::process::namespaces::{self, Joined, UserNamespace, become_root};
 use crate::process::source;
 use crate::process::sync::{Channel, FromChild, FromParent};
 use crate::process::terminal;
-use crate::rootfs::mounts::{CgroupView, MountContext};
+use crate::rootfs::cgroup_mounts::CgroupView;
+use crate::rootfs::mounts::MountContext;
 use crate::rootfs::resolve::{Leaf, RootFd};
+use crate::rootfs::sources::{Source, Sources};
 use crate::rootfs::{devices, masks, mounts, options, pivot};
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 use crate::trace::{Trace, objects};
@@ -55,6 +57,8 @@ pub struct InitPlan<'a> {
     pub cgroup: &'a Cgroup,
     /// What it sees of that cgroup, in each hierarchy.
     pub cgroups: &'a [CgroupView],
+    /// What was made for its mounts before it.
+    pub sources: &'a Sources,
     /// Its standard streams.
     pub stdio: Stdio<'a>,
     /// Size of its terminal.
@@ -154,7 +158,7 @@ fn stages(
         set_apparmor(process).map_err(|error| error.in_step("names"))?;
         Some(open_root(plan, propagation, true, trace)?)
     };
-    let sources = match root {
+    let mut opened = match root {
         None => Vec::new(),
         Some(_) => trace.step(
             "user_namespace",
@@ -188,32 +192,41 @@ fn stages(
     };
     let context = MountContext {
         root: &root,
+        rootfs: plan.rootfs,
         bundle: plan.bundle,
         cgroups: plan.cgroups,
-        source: None,
+        in_user_namespace: !shared,
+        own_cgroup_namespace: spec.namespace(NamespaceKind::Cgroup).is_some(),
+        label: &linux.mount_label,
+        ask: &|place| source::ask_parent(place, channel),
     };
-    for (index, mount) in spec.mounts.iter().enumerate() {
-        let context = MountContext {
-            source: sources.get(index).and_then(Option::as_ref),
-            ..context
+    let mut readonly_at_last = Vec::new();
+    for (place, mount) in spec.mounts.iter().enumerate() {
+        let source = Source {
+            ids: plan.sources.take(place),
+            tree: opened.get_mut(place).and_then(Option::take),
+            place,
         };
-        trace.step(
+        let late = trace.step(
             "mount",
             || format!("{} {} on {}", mount.kind, mount.source, mount.destination),
-            || mounts::mount(context, mount),
+            || mounts::mount(context, mount, source),
         )?;
+        readonly_at_last.extend(late);
         trace.made(|| objects::mount(&root, mount));
     }
-    drop(sources);
     let has_own_dev = spec
         .mounts
         .iter()
-        .any(|mount| Path::new(&mount.destination) == Path::new("/dev") && mount.kind == "bind");
+        .any(|mount| Path::new(&mount.destination) == Path::new("/dev") && mount.is_bind());
     if !has_own_dev {
         trace.step(
             "devices",
             || "mknod in /dev".into(),
-            || devices::create(&root, &linux.devices, !shared),
+            || {
+                devices::create(&root, &linux.devices, !shared)?;
+                devices::reopen_null(&root)
+            },
         )?;
         trace.made(|| objects::devices(&root, &linux.devices));
     }
@@ -247,7 +260,7 @@ fn stages(
         },
         || {
             masks::make_readonly(&root, &linux.readonly_paths)?;
-            masks::mask(&root, &linux.masked_paths)
+            masks::mask(&root, &linux.masked_paths, &linux.mount_label)
         },
     )?;
     trace.made(|| {
@@ -313,15 +326,16 @@ fn stages(
         || plan.rootfs.display().to_string(),
         || {
             if plan.wishes.no_pivot {
-                pivot::move_over(root.fd())
+                pivot::move_over(&root, plan.rootfs)
             } else {
-                pivot::pivot(root.fd())
+                pivot::pivot(root.fd(), propagation)
             }
         },
     )?;
     let in_pivot = |error: Error| error.in_step("pivot_root");
-    if propagation != sys::mount::propagation::SLAVE {
-        pivot::set_root_propagation(propagation).map_err(in_pivot)?;
+    pivot::set_root_propagation(propagation).map_err(in_pivot)?;
+    for late in readonly_at_last {
+        late.apply().map_err(in_pivot)?;
     }
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         pivot::make_root_readonly().map_err(in_pivot)?;
@@ -352,7 +366,7 @@ fn stages(
 /// Cuts our mounts off from the host's, and opens the root file system.
 fn open_root(
     plan: InitPlan<'_>,
-    propagation: u64,
+    propagation: pivot::Propagation,
     locked: bool,
     trace: &mut Trace,
 ) -> Result<RootFd> {
@@ -385,7 +399,7 @@ fn wait_for_ids(channel: &Channel) -> Result<()> {
 fn settle_in_user_namespace(plan: InitPlan<'_>, channel: &Channel) -> Result<Vec<Option<OwnedFd>>> {
     // The limits come later. With the container's id we could not enter any more.
     plan.cgroup.enter_cloned()?;
-    let sources = source::open_all(plan.spec, plan.bundle, channel)?;
+    let sources = source::open_all(plan.spec, plan.bundle, channel, plan.sources)?;
     if plan.spec.has_new(NamespaceKind::User)
         && let Some(linux) = &plan.spec.linux
         && !linux.time_offsets.is_empty()

@@ -357,7 +357,7 @@ fn follow(
             }
             Some((FromChild::Source(index), reply)) => {
                 if let (Some(plan), Some(reply)) = (plan, reply) {
-                    source::answer(plan.spec, plan.bundle, index, child, &reply);
+                    source::answer(plan, index, child, &reply);
                 }
             }
             Some((FromChild::Relayed(_), _)) => {}

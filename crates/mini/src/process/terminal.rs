@@ -12,7 +12,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use shim_protocol::ConsoleSize;
 
 use crate::error::{Error, Result};
-use crate::rootfs::mounts::{attach, clone_open};
+use crate::rootfs::bind::clone_open;
+use crate::rootfs::mounts::attach;
 use crate::rootfs::resolve::{Leaf, RootFd};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;

@@ -10,9 +10,12 @@ use rustix::io::Errno;
 use sys::mount::{MountAttributes, RDONLY, set_attributes};
 
 use crate::error::{Error, Result};
+use crate::rootfs::bind::clone_open;
 use crate::rootfs::devices::null_device;
-use crate::rootfs::mounts::{attach, clone_open, new_filesystem};
-use crate::rootfs::resolve::{RootFd, is_directory};
+use crate::rootfs::filesystem::NewFilesystem;
+use crate::rootfs::label;
+use crate::rootfs::mounts::attach;
+use crate::rootfs::resolve::{RootFd, is_directory, mount_id};
 
 /// Covers a path each: a file by /dev/null, a directory by an empty read-only one. What does not exist is left.
 ///
@@ -21,10 +24,10 @@ use crate::rootfs::resolve::{RootFd, is_directory};
 ///
 /// # Errors
 /// `Sys`, `Invalid` when a path does not lead to its mask afterwards.
-pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
+pub fn mask(root: &RootFd, paths: &[String], label: &str) -> Result<()> {
     let null = null_device(root)?;
     let mut empty: Option<OwnedFd> = None;
-    for path in paths {
+    for path in once_each(paths) {
         let error = |errno| Error::sys("mask", path, errno);
         let Some(target) = look_up(root, path)? else {
             continue;
@@ -32,7 +35,7 @@ pub fn mask(root: &RootFd, paths: &[String]) -> Result<()> {
         let cover = if is_directory(&target).map_err(error)? {
             match &empty {
                 Some(first) => clone_open(first, false).map_err(error)?,
-                None => empty_directory().map_err(error)?,
+                None => empty_directory(path, label)?,
             }
         } else {
             let cover = clone_open(&null, false).map_err(error)?;
@@ -61,7 +64,7 @@ const NULL_ATTRIBUTES: MountAttributes = MountAttributes {
 /// # Errors
 /// `Sys`, `Invalid` when a path does not lead to the read-only mount afterwards.
 pub fn make_readonly(root: &RootFd, paths: &[String]) -> Result<()> {
-    for path in paths {
+    for path in once_each(paths) {
         let error = |errno| Error::sys("make read-only", path, errno);
         let Some(target) = look_up(root, path)? else {
             continue;
@@ -79,6 +82,17 @@ pub fn make_readonly(root: &RootFd, paths: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Paths without those that were there before: engines merge lists, and one mount on another says nothing more.
+fn once_each(paths: &[String]) -> impl Iterator<Item = &String> {
+    paths.iter().enumerate().filter_map(|(place, path)| {
+        let before = paths.get(..place).unwrap_or_default();
+        let seen = before
+            .iter()
+            .any(|other| Path::new(other) == Path::new(path));
+        (!seen).then_some(path)
+    })
+}
+
 fn look_up(root: &RootFd, path: &str) -> Result<Option<OwnedFd>> {
     match root.look_up(Path::new(path), OFlags::PATH) {
         Ok(target) => Ok(Some(target)),
@@ -87,22 +101,25 @@ fn look_up(root: &RootFd, path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn empty_directory() -> Result<OwnedFd, Errno> {
-    let directory = new_filesystem(
-        "tmpfs",
-        "tmpfs",
-        &[
-            "nr_blocks=1".into(),
-            "nr_inodes=1".into(),
-            "mode=555".into(),
-        ],
-    )?;
+fn empty_directory(path: &str, label: &str) -> Result<OwnedFd> {
+    let data = ["nr_blocks=1", "nr_inodes=1", "mode=555"].map(str::to_owned);
+    let data = label::with_context(&data, label, "tmpfs");
+    let new = NewFilesystem {
+        kind: "tmpfs",
+        source: "tmpfs",
+        superblock: &[],
+        data: &data,
+        destination: path,
+    };
+    let directory = new
+        .detached()?
+        .ok_or_else(|| Error::sys("mask", path, Errno::INVAL))?;
     let attributes = MountAttributes {
         set: RDONLY | sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC,
         ..MountAttributes::default()
     };
     set_attributes(directory.as_fd(), attributes, false)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        .map_err(|error| Error::sys("mask", path, error))?;
     Ok(directory)
 }
 
@@ -117,14 +134,4 @@ fn verify(root: &RootFd, path: &str, cover: &OwnedFd) -> Result<()> {
             "verify the mask of {path}: the path leads elsewhere"
         )))
     }
-}
-
-fn mount_id(file: &OwnedFd) -> Result<u64, Errno> {
-    let stat = rustix::fs::statx(
-        file,
-        "",
-        rustix::fs::AtFlags::EMPTY_PATH,
-        rustix::fs::StatxFlags::MNT_ID,
-    )?;
-    Ok(stat.stx_mnt_id)
 }

@@ -1,187 +1,426 @@
-//! The mounts of `config.json`.
+//! The mounts of `config.json`, one after the other.
+//!
+//! Each is made detached, given its flags, and only then attached to the descriptor that its destination was found by.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path};
 
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-};
+use rustix::mount::{MountFlags, MoveMountFlags, move_mount};
 use sys::mount::{MountAttributes, set_attributes};
 
 use crate::error::{Error, Result};
+use crate::rootfs::bind::{self, clone_tree};
+use crate::rootfs::cgroup_mounts::{self, CgroupView};
+use crate::rootfs::filesystem::{self, NewFilesystem};
 use crate::rootfs::options::{self, MountOptions};
-use crate::rootfs::resolve::{Leaf, RootFd, is_directory};
+use crate::rootfs::resolve::{Leaf, RootFd, is_directory, mount_id};
+use crate::rootfs::sources::{self, Source};
+use crate::rootfs::{copy_up, label};
 use crate::spec::Mount;
 
-/// A cgroup's directory, as the container shall see it under its cgroup mount.
-#[derive(Clone, Debug)]
-pub struct CgroupView {
-    /// Name below the mount (`memory`, `cpu,cpuacct`); [`None`] when the mount is the unified hierarchy itself.
-    pub name: Option<String>,
-    /// The directory on the host.
-    pub directory: PathBuf,
-}
-
 /// What mounting needs to know beyond the mount itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[expect(
+    missing_debug_implementations,
+    reason = "a function has nothing to show"
+)]
 pub struct MountContext<'a> {
     /// The container's root.
     pub root: &'a RootFd,
+    /// The same by its path on the host.
+    pub rootfs: &'a Path,
     /// Relative sources are relative to it.
     pub bundle: &'a Path,
     /// The container's cgroup in each hierarchy.
     pub cgroups: &'a [CgroupView],
-    /// The source of this bind mount when it is open already, see [`open_source`].
-    pub source: Option<&'a OwnedFd>,
+    /// Whether it is in a user namespace, its own or one that it joins.
+    pub in_user_namespace: bool,
+    /// Whether it has a cgroup namespace of its own.
+    pub own_cgroup_namespace: bool,
+    /// SELinux label of the files of new file systems; empty for none.
+    pub label: &'a str,
+    /// Has the parent make a copy of a bind mount's source, by the mount's place, where we have not the rights.
+    pub ask: &'a dyn Fn(usize) -> Result<OwnedFd>,
 }
 
-/// Whether a mount shows what is mounted elsewhere already.
-pub fn is_bind(mount: &Mount) -> bool {
-    let asks = |word: &str| mount.kind == word || mount.options.iter().any(|option| option == word);
-    mount.kind != "cgroup" && mount.kind != "cgroup2" && (asks("bind") || asks("rbind"))
+/// Something that is to become read-only when all mounts are made, since later ones need directories in it.
+#[derive(Debug)]
+pub struct LateReadonly {
+    mounted: OwnedFd,
+    destination: String,
 }
 
-/// A detached copy of what a bind mount shows.
-///
-/// # Errors
-/// The errno of `open_tree`; [`source_error`] says it in words.
-pub fn open_source(bundle: &Path, mount: &Mount) -> Result<OwnedFd, Errno> {
-    let recursive = mount.kind == "rbind" || mount.options.iter().any(|option| option == "rbind");
-    open_copy(&bundle.join(&mount.source), recursive)
-}
-
-/// What it means that a bind mount's source cannot be opened.
-pub fn source_error(bundle: &Path, mount: &Mount, errno: Errno) -> Error {
-    let source = bundle.join(&mount.source);
-    let error = Error::sys("bind mount of", source.display(), errno);
-    match errno {
-        Errno::ACCESS => error.with_hint("we are not let through to it: look at the rights of the directories above"),
-        Errno::INVAL => error.with_hint("in a user namespace, what has mounts below is bound with them or not at all: use rbind"),
-        _ => error,
+impl LateReadonly {
+    /// Makes it read-only.
+    ///
+    /// # Errors
+    /// `Sys`.
+    pub fn apply(&self) -> Result<()> {
+        let attributes = MountAttributes {
+            set: sys::mount::RDONLY,
+            ..MountAttributes::default()
+        };
+        set_attributes(self.mounted.as_fd(), attributes, false)
+            .map_err(|error| Error::sys("make read-only", &self.destination, error))
     }
 }
 
-/// Makes one mount.
+/// Makes one mount. What it returns is to be applied when all are made.
 ///
 /// # Errors
 /// `Sys`, `Invalid`, `Unsupported`.
-pub fn mount(context: MountContext<'_>, mount: &Mount) -> Result<()> {
+pub fn mount(
+    context: MountContext<'_>,
+    mount: &Mount,
+    source: Source,
+) -> Result<Option<LateReadonly>> {
     let options = options::parse(&mount.options)?;
-    if mount.kind == "cgroup" || mount.kind == "cgroup2" {
-        return mount_cgroups(context, mount, &options);
+    let destination = within(context.rootfs, Path::new(&mount.destination));
+    let made = Made {
+        context,
+        mount,
+        options: &options,
+        destination: &destination,
+    };
+    if mount.is_bind() {
+        return made.bind(source).map(|()| None);
     }
-    let bind = options.bind || mount.kind == "bind" || mount.kind == "rbind";
-    let detached = if bind {
-        if let Some(word) = options.data.first() {
-            return Err(Error::invalid(format!(
-                "mount {}: option {word:?} has no meaning for a bind mount",
-                mount.destination
+    if options.copy_up && mount.kind != "tmpfs" {
+        return Err(Error::invalid(format!(
+            "mount {}: tmpcopyup is for a tmpfs",
+            mount.destination
+        )));
+    }
+    if options.remount {
+        return made.remount().map(|()| None);
+    }
+    match mount.kind.as_str() {
+        "cgroup" | "cgroup2" => made.cgroups().map(|()| None),
+        "proc" | "sysfs" => made.of_the_kernel().map(|()| None),
+        "tmpfs" => made.tmpfs(),
+        _ => made.other().map(|()| None),
+    }
+}
+
+/// A mount in the making.
+struct Made<'a> {
+    context: MountContext<'a>,
+    mount: &'a Mount,
+    options: &'a MountOptions,
+    destination: &'a Path,
+}
+
+impl Made<'_> {
+    fn error(&self, errno: impl Into<crate::error::SysErrno>) -> Error {
+        Error::sys("mount", &self.mount.destination, errno)
+    }
+
+    fn invalid(&self, reason: &str) -> Error {
+        Error::invalid(format!("mount {}: {reason}", self.mount.destination))
+    }
+
+    /// The place, made when it is missing.
+    fn target(&self, leaf: Leaf) -> Result<OwnedFd> {
+        let target = self.context.root.open_or_create(self.destination, leaf)?;
+        self.check_target(&target)?;
+        Ok(target)
+    }
+
+    fn check_target(&self, target: &OwnedFd) -> Result<()> {
+        if self
+            .context
+            .root
+            .is_root(target)
+            .map_err(|errno| self.error(errno))?
+        {
+            return Err(self.invalid("the place is the container's root itself"));
+        }
+        refuse_inside_proc(target, self.destination)
+    }
+
+    fn bind(&self, source: Source) -> Result<()> {
+        if let Some(word) = self.options.data.first() {
+            return Err(self.invalid(&format!(
+                "bind mounts cannot have any filesystem-specific options applied: {word:?}"
             )));
         }
-        match context.source {
-            Some(source) => source
-                .try_clone()
-                .map_err(|error| Error::sys("duplicate", "the source of a mount", error))?,
-            None => open_source(context.bundle, mount)
-                .map_err(|errno| source_error(context.bundle, mount, errno))?,
+        if self.options.copy_up {
+            return Err(self.invalid("tmpcopyup is for a tmpfs"));
         }
-    } else {
-        new_filesystem(&mount.kind, &mount.source, &options.data).map_err(|errno| {
-            Error::sys(
-                "mount",
-                format!("{} on {}", mount.kind, mount.destination),
-                errno,
-            )
-        })?
-    };
-    let leaf = if is_directory(&detached).map_err(|errno| sys(mount, errno))? {
-        Leaf::Directory
-    } else {
-        Leaf::File
-    };
-    apply(&detached, &options).map_err(|error| sys_io(mount, error))?;
-    let destination = Path::new(&mount.destination);
-    let target = if matches!(mount.kind.as_str(), "proc" | "sysfs") {
-        // A link here would let the image choose what the masks protect (CVE-2025-31133).
-        context.root.open_or_create(destination, leaf)?;
-        context
+        let path = self.context.bundle.join(&self.mount.source);
+        if self.options.copy_symlink
+            && let Ok(link) = rustix::fs::readlink(&path, Vec::new())
+        {
+            return self.copy_link(&link);
+        }
+        let detached = self.source(source, &path)?;
+        let leaf = self.leaf(&detached)?;
+        bind::set_flags(&detached, self.options, &self.mount.destination)?;
+        self.finish(&detached)?;
+        let target = self.target(leaf)?;
+        if self.destination == Path::new("/proc") && !is_proc(&detached) {
+            return Err(self.invalid("\"/proc\" cannot be mounted because it is not of type proc"));
+        }
+        attach(&detached, &target).map_err(|errno| self.error(errno))
+    }
+
+    /// A detached copy of what it shows: one that has been made before; with mapped ids in a user namespace, one that the
+    /// parent makes; else one that is made now, when all mounts before it are there.
+    fn source(&self, source: Source, path: &Path) -> Result<OwnedFd> {
+        if let Some(tree) = source.tree {
+            return Ok(tree);
+        }
+        if source.ids.is_some() && self.context.in_user_namespace {
+            return (self.context.ask)(source.place);
+        }
+        let tree = match bind::open_source(self.context.bundle, self.mount) {
+            Err(Errno::ACCESS) if self.context.in_user_namespace => {
+                (self.context.ask)(source.place)?
+            }
+            other => {
+                other.map_err(|errno| bind::source_error(self.context.bundle, self.mount, errno))?
+            }
+        };
+        if let Some(ids) = &source.ids {
+            sources::map(&tree, ids, path)?;
+        }
+        Ok(tree)
+    }
+
+    /// A new link with the words of the source's. One that is there already must have the same.
+    fn copy_link(&self, words: &std::ffi::CStr) -> Result<()> {
+        let (parent, name) = self.context.root.parent_of(self.destination)?;
+        match rustix::fs::symlinkat(words, &parent, name) {
+            Err(Errno::EXIST) => match rustix::fs::readlinkat(&parent, name, Vec::new()) {
+                Ok(found) if found.as_c_str() == words => Ok(()),
+                _ => Err(self.error(Errno::EXIST)),
+            },
+            other => other.map_err(|errno| self.error(errno)),
+        }
+    }
+
+    /// proc and sysfs: what the masks and we ourselves rely on. A link on the way would let the image choose where they
+    /// are (CVE-2023-27561).
+    fn of_the_kernel(&self) -> Result<()> {
+        let detached = match self.make(&self.options.data) {
+            // sysfs is of the network namespace's owner: a user namespace without one of its own gets the host's.
+            Err(_) if self.mount.kind == "sysfs" && self.context.in_user_namespace => {
+                let host = clone_tree(Path::new("/sys"), true)?;
+                bind::set_flags(&host, self.options, &self.mount.destination)?;
+                host
+            }
+            other => {
+                let detached = other?.ok_or_else(|| self.error(Errno::INVAL))?;
+                self.set_new_flags(&detached, self.options.of_new())?;
+                detached
+            }
+        };
+        self.finish(&detached)?;
+        // A directory is made, whatever the image has there; what is found must be one, by no link.
+        self.context
             .root
-            .look_up_without_links(destination, OFlags::PATH)
+            .open_or_create(self.destination, Leaf::Directory)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let target = self
+            .context
+            .root
+            .look_up_without_links(self.destination, flags)
             .map_err(|errno| {
-                sys(mount, errno).with_hint(
-                    "the image has a symbolic link where the kernel's file system belongs",
+                let kind = &self.mount.kind;
+                Error::sys(
+                    &format!("filesystem {kind:?} must be mounted on ordinary directory:"),
+                    &self.mount.destination,
+                    errno,
                 )
-            })?
-    } else {
-        context.root.open_or_create(destination, leaf)?
-    };
-    refuse_inside_proc(&target, destination)?;
-    attach(&detached, &target).map_err(|errno| sys(mount, errno))
+                .with_hint("the image has a symbolic link where the kernel's file system belongs")
+            })?;
+        self.check_target(&target)?;
+        attach(&detached, &target).map_err(|errno| self.error(errno))
+    }
+
+    /// A tmpfs has the mode of the directory that it covers, unless another is asked for, as with runc.
+    fn tmpfs(&self) -> Result<Option<LateReadonly>> {
+        let mut data = self.options.data.clone();
+        let there = match self.context.root.look_up(self.destination, OFlags::PATH) {
+            Ok(there) => Some(there),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(self.error(errno)),
+        };
+        if let Some(there) = &there
+            && !data.iter().any(|option| option.starts_with("mode="))
+        {
+            let stat = rustix::fs::fstat(there).map_err(|errno| self.error(errno))?;
+            data.push(format!("mode={:o}", stat.st_mode & 0o7777));
+        }
+        let detached = self.make(&data)?.ok_or_else(|| self.error(Errno::INVAL))?;
+        if self.options.copy_up
+            && let Some(there) = &there
+        {
+            copy_up::copy(there, &detached, self.destination)?;
+        }
+        let mut attributes = self.options.of_new();
+        let late = attributes.set & sys::mount::RDONLY != 0;
+        attributes.set &= !sys::mount::RDONLY;
+        self.set_new_flags(&detached, attributes)?;
+        self.finish(&detached)?;
+        let target = self.target(Leaf::Directory)?;
+        attach(&detached, &target).map_err(|errno| self.error(errno))?;
+        Ok(late.then(|| LateReadonly {
+            mounted: detached,
+            destination: self.mount.destination.clone(),
+        }))
+    }
+
+    fn other(&self) -> Result<()> {
+        let Some(detached) = self.make(&self.options.data)? else {
+            return self.with_long_options();
+        };
+        let leaf = self.leaf(&detached)?;
+        self.set_new_flags(&detached, self.options.of_new())?;
+        self.finish(&detached)?;
+        if self.mount.kind == "mqueue" {
+            label::set(&detached, self.context.label, &self.mount.destination)?;
+        }
+        let target = self.target(leaf)?;
+        attach(&detached, &target).map_err(|errno| self.error(errno))
+    }
+
+    /// By the old call, which mounts at once: what it made is found again by its place for what is left to do.
+    fn with_long_options(&self) -> Result<()> {
+        let target = self.target(Leaf::Directory)?;
+        let before = mount_id(&target).map_err(|errno| self.error(errno))?;
+        let data = label::with_context(&self.options.data, self.context.label, &self.mount.kind);
+        self.filesystem(&data, &self.superblock())
+            .mount_on(&target, old_flags(self.options.of_new().set))?;
+        let mounted = self
+            .context
+            .root
+            .look_up(self.destination, OFlags::PATH)
+            .map_err(|errno| self.error(errno))?;
+        if mount_id(&mounted).map_err(|errno| self.error(errno))? == before {
+            return Err(self.invalid("the place leads elsewhere"));
+        }
+        self.finish(&mounted)
+    }
+
+    fn remount(&self) -> Result<()> {
+        let mounted = self
+            .context
+            .root
+            .look_up(self.destination, OFlags::PATH)
+            .map_err(|errno| self.error(errno))?;
+        let superblock = self.superblock();
+        filesystem::reconfigure(
+            &mounted,
+            &superblock,
+            &self.options.data,
+            &self.mount.destination,
+        )?;
+        bind::set_flags(&mounted, self.options, &self.mount.destination)?;
+        self.finish_with(&mounted, false)
+    }
+
+    fn cgroups(&self) -> Result<()> {
+        let target = self.target(Leaf::Directory)?;
+        cgroup_mounts::mount(
+            self.context.cgroups,
+            self.context.own_cgroup_namespace,
+            &target,
+            self.mount,
+            self.options,
+        )
+    }
+
+    fn superblock(&self) -> Vec<&'static str> {
+        let mut words = self.options.superblock.clone();
+        if self.options.on & sys::mount::RDONLY != 0
+            && filesystem::is_of_a_device(&self.mount.source)
+        {
+            words.push("ro");
+        }
+        words
+    }
+
+    fn filesystem<'b>(
+        &'b self,
+        data: &'b [String],
+        superblock: &'b [&'static str],
+    ) -> NewFilesystem<'b> {
+        NewFilesystem {
+            kind: &self.mount.kind,
+            source: &self.mount.source,
+            superblock,
+            data,
+            destination: &self.mount.destination,
+        }
+    }
+
+    fn make(&self, data: &[String]) -> Result<Option<OwnedFd>> {
+        if self.mount.kind.is_empty() || self.mount.kind == "none" {
+            return Err(self.invalid("has no type and is no bind mount"));
+        }
+        let data = label::with_context(data, self.context.label, &self.mount.kind);
+        self.filesystem(&data, &self.superblock()).detached()
+    }
+
+    fn leaf(&self, detached: &OwnedFd) -> Result<Leaf> {
+        let directory = is_directory(detached).map_err(|errno| self.error(errno))?;
+        Ok(if directory {
+            Leaf::Directory
+        } else {
+            Leaf::File
+        })
+    }
+
+    fn set_new_flags(&self, detached: &OwnedFd, attributes: MountAttributes) -> Result<()> {
+        set_attributes(detached.as_fd(), attributes, false).map_err(|error| self.error(error))
+    }
+
+    /// What comes last of every kind: flags for all below, and propagation.
+    fn finish(&self, mounted: &OwnedFd) -> Result<()> {
+        self.finish_with(mounted, true)
+    }
+
+    fn finish_with(&self, mounted: &OwnedFd, private: bool) -> Result<()> {
+        if self.options.recursive != MountAttributes::default() {
+            set_attributes(mounted.as_fd(), self.options.recursive, true)
+                .map_err(|error| self.error(error))?;
+        }
+        if private || !self.options.propagation.is_empty() {
+            set_propagation(mounted, self.options, &self.mount.destination)?;
+        }
+        Ok(())
+    }
 }
 
-fn sys(mount: &Mount, errno: Errno) -> Error {
-    Error::sys("mount", &mount.destination, errno)
-}
-
-fn sys_io(mount: &Mount, error: std::io::Error) -> Error {
-    Error::sys("mount", &mount.destination, error)
-}
-
-/// A detached copy of what is mounted at a path of the host.
+/// Sets the propagation types asked for. A copy of a shared mount is its peer: what the container mounts below would show on
+/// the host; so it is private unless asked for.
 ///
 /// # Errors
 /// `Sys`.
-pub fn clone_tree(source: &Path, recursive: bool) -> Result<OwnedFd> {
-    open_copy(source, recursive)
-        .map_err(|errno| Error::sys("bind mount of", source.display(), errno))
-}
-
-fn open_copy(source: &Path, recursive: bool) -> Result<OwnedFd, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
+pub(crate) fn set_propagation(
+    mounted: &OwnedFd,
+    options: &MountOptions,
+    destination: &str,
+) -> Result<()> {
+    let default = [(sys::mount::propagation::PRIVATE, true)];
+    let asked = if options.propagation.is_empty() {
+        default.as_slice()
+    } else {
+        options.propagation.as_slice()
+    };
+    for &(propagation, recursive) in asked {
+        let attributes = MountAttributes {
+            propagation,
+            ..MountAttributes::default()
+        };
+        set_attributes(mounted.as_fd(), attributes, recursive)
+            .map_err(|error| Error::sys("set the propagation of", destination, error))?;
     }
-    open_tree(CWD, source, flags)
-}
-
-/// A detached copy of what an open file is, with all below it.
-///
-/// # Errors
-/// The errno of `open_tree`.
-pub fn clone_open(file: impl AsFd, recursive: bool) -> Result<OwnedFd, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    open_tree(file, "", flags)
-}
-
-/// A detached new file system.
-///
-/// # Errors
-/// The errno of the call that the kernel refused.
-pub fn new_filesystem(kind: &str, source: &str, data: &[String]) -> Result<OwnedFd, Errno> {
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    if !source.is_empty() {
-        fsconfig_set_string(context.as_fd(), "source", source)?;
-    }
-    for option in data {
-        match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value)?,
-            None => fsconfig_set_flag(context.as_fd(), option.as_str())?,
-        }
-    }
-    fsconfig_create(context.as_fd())?;
-    fsmount(
-        context.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )
+    Ok(())
 }
 
 /// Attaches a detached mount to an open file.
@@ -198,22 +437,36 @@ pub fn attach(detached: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     )
 }
 
-fn apply(detached: &OwnedFd, options: &MountOptions) -> Result<(), std::io::Error> {
-    if options.recursive_attributes != MountAttributes::default() {
-        set_attributes(detached.as_fd(), options.recursive_attributes, true)?;
-    }
-    if options.attributes != MountAttributes::default() {
-        set_attributes(detached.as_fd(), options.attributes, false)?;
-    }
-    // A copy of a shared mount is its peer: what the container mounts below would show on the host. Private unless asked for.
-    let (kind, recursive) = options
-        .propagation
-        .unwrap_or((sys::mount::propagation::PRIVATE, true));
-    let attributes = MountAttributes {
-        propagation: kind,
-        ..MountAttributes::default()
+/// A destination as the container has it: absolute, and without the root's own path when it was given with that.
+fn within<'a>(rootfs: &Path, destination: &'a Path) -> Cow<'a, Path> {
+    let inside = match destination.strip_prefix(rootfs) {
+        Ok(inside) if rootfs != Path::new("/") => inside,
+        _ => destination,
     };
-    set_attributes(detached.as_fd(), attributes, recursive)
+    if inside.is_absolute() && inside.components().all(|part| part != Component::CurDir) {
+        Cow::Borrowed(inside)
+    } else {
+        Cow::Owned(Path::new("/").join(inside))
+    }
+}
+
+/// Flags as the old call has them.
+fn old_flags(attributes: u64) -> MountFlags {
+    let mut flags = MountFlags::empty();
+    for (attribute, flag) in [
+        (sys::mount::RDONLY, MountFlags::RDONLY),
+        (sys::mount::NOSUID, MountFlags::NOSUID),
+        (sys::mount::NODEV, MountFlags::NODEV),
+        (sys::mount::NOEXEC, MountFlags::NOEXEC),
+        (sys::mount::NOATIME, MountFlags::NOATIME),
+        (sys::mount::STRICTATIME, MountFlags::STRICTATIME),
+        (sys::mount::NODIRATIME, MountFlags::NODIRATIME),
+    ] {
+        if attributes & attribute != 0 {
+            flags |= flag;
+        }
+    }
+    flags
 }
 
 /// Files below /proc that may be covered, as runc has them (lxcfs covers most).
@@ -233,9 +486,7 @@ const ALLOWED_IN_PROC: [&str; 11] = [
 
 /// A mount inside /proc could replace what security modules and we ourselves are told through it.
 fn refuse_inside_proc(target: &OwnedFd, destination: &Path) -> Result<()> {
-    let stat = rustix::fs::fstatfs(target)
-        .map_err(|errno| Error::sys("statfs", destination.display(), errno))?;
-    let inside = stat.f_type == rustix::fs::PROC_SUPER_MAGIC
+    let inside = is_proc(target)
         && !ALLOWED_IN_PROC
             .iter()
             .any(|path| destination == Path::new(path))
@@ -249,60 +500,33 @@ fn refuse_inside_proc(target: &OwnedFd, destination: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Shows the container its own cgroup: of the unified hierarchy directly, of several hierarchies each in a directory
-/// of a tmpfs, as the host has them. Binds of the directories instead of new mounts of the hierarchies, so that they can be
-/// made before the process has been moved into the cgroup.
-fn mount_cgroups(context: MountContext<'_>, mount: &Mount, options: &MountOptions) -> Result<()> {
-    let target = context
-        .root
-        .open_or_create(Path::new(&mount.destination), Leaf::Directory)?;
-    let mut attributes = MountAttributes {
-        set: sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC,
-        ..MountAttributes::default()
-    };
-    attributes.set |= options.attributes.set & sys::mount::RDONLY;
-    attributes.propagation = sys::mount::propagation::PRIVATE;
-    if let [
-        CgroupView {
-            name: None,
-            directory,
-        },
-    ] = context.cgroups
-    {
-        let detached = clone_tree(directory, false)?;
-        set_attributes(detached.as_fd(), attributes, false)
-            .map_err(|error| sys_io(mount, error))?;
-        return attach(&detached, &target).map_err(|errno| sys(mount, errno));
-    }
-    let top = new_filesystem("tmpfs", "cgroup", &["mode=755".into(), "size=64k".into()])
-        .map_err(|errno| sys(mount, errno))?;
-    attach(&top, &target).map_err(|errno| sys(mount, errno))?;
-    for view in context.cgroups {
-        let name = view.name.as_deref().unwrap_or("unified");
-        rustix::fs::mkdirat(&top, name, rustix::fs::Mode::from_raw_mode(0o755))
-            .map_err(|errno| sys(mount, errno))?;
-        let directory = rustix::fs::openat(
-            &top,
-            name,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )
-        .map_err(|errno| sys(mount, errno))?;
-        let detached = clone_tree(&view.directory, false)?;
-        set_attributes(detached.as_fd(), attributes, false)
-            .map_err(|error| sys_io(mount, error))?;
-        attach(&detached, &directory).map_err(|errno| sys(mount, errno))?;
-        // `cpu,cpuacct` is known by each of its names.
-        if name.contains(',') {
-            for part in name.split(',') {
-                rustix::fs::symlinkat(name, &top, part).map_err(|errno| sys(mount, errno))?;
-            }
-        }
-    }
-    set_attributes(top.as_fd(), attributes, false).map_err(|error| sys_io(mount, error))
+fn is_proc(file: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
 /// A short path of the host to an open file, for the few calls that take no descriptor.
 pub fn proc_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_inside() {
+        for (destination, inside) in [
+            ("/etc/hosts", "/etc/hosts"),
+            ("tmp/x", "/tmp/x"),
+            ("/bundle/rootfs/mnt", "/mnt"),
+            ("/bundle/rootfs", "/"),
+            ("/bundle/rootfsx", "/bundle/rootfsx"),
+        ] {
+            assert_eq!(
+                within(Path::new("/bundle/rootfs"), Path::new(destination)),
+                Path::new(inside)
+            );
+        }
+        assert_eq!(within(Path::new("/"), Path::new("/etc")), Path::new("/etc"));
+    }
 }

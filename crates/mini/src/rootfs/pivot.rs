@@ -1,16 +1,23 @@
-//! Making a directory the root of the mount namespace. Not by `chroot`, which a privileged process leaves again, unless the
-//! caller asks for it with `--no-pivot`.
+//! Making a directory the root of the mount namespace: by `pivot_root`, which lets go of the host's; or, where the host's
+//! root is a file system that cannot be moved (an initramfs), by moving the new one over it (`--no-pivot`).
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use sys::mount::{MountAttributes, RDONLY, propagation, set_attributes};
 
 use crate::error::{Error, Result};
-use crate::rootfs::mounts::{attach, clone_tree};
-use crate::rootfs::resolve::is_mount_point;
+use crate::rootfs::bind::clone_tree;
+use crate::rootfs::filesystem::NewFilesystem;
+use crate::rootfs::mountinfo;
+use crate::rootfs::mounts::attach;
+use crate::rootfs::resolve::{RootFd, is_mount_point};
+
+/// A propagation type, `MS_SHARED` and so on, and whether it is for all mounts below too.
+pub type Propagation = (u64, bool);
 
 /// Cuts the new mount namespace off from the host's, and makes sure that the root file system is a mount of its own.
 ///
@@ -21,37 +28,48 @@ use crate::rootfs::resolve::is_mount_point;
 /// mount of our own can become the root.
 ///
 /// # Errors
-/// `Sys`; `Unsupported` for `shared` when the root file system is not a mount.
-pub fn detach_from_host(rootfs: &Path, kind: u64, locked: bool) -> Result<()> {
+/// `Sys`.
+pub fn detach_from_host(rootfs: &Path, (kind, _): Propagation, locked: bool) -> Result<()> {
     let error = |errno| Error::sys("prepare root", rootfs.display(), errno);
-    let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    let set = |path: &Path, kind: u64, recursive: bool| {
-        let attributes = MountAttributes {
-            propagation: kind,
-            ..MountAttributes::default()
-        };
-        let fd = open(path).map_err(error)?;
-        set_attributes(fd.as_fd(), attributes, recursive)
-            .map_err(|error| Error::sys("set the propagation of", path.display(), error))
-    };
     let is_mount = is_mount_point(rootfs).map_err(error)?;
     if kind == propagation::SLAVE || kind == propagation::PRIVATE {
-        set(Path::new("/"), kind, true)?;
+        set_propagation_of(Path::new("/"), (kind, true))?;
         if is_mount && !locked {
             return Ok(());
         }
     } else {
-        if !is_mount {
-            return Err(Error::unsupported(
-                "linux.rootfsPropagation shared or unbindable, when root.path is not a mount point",
-            )
-            .with_hint("mount the root file system, or bind it on itself, first"));
-        }
-        set(rootfs, propagation::PRIVATE, false)?;
+        // pivot_root demands that neither the new root nor what it is mounted on is shared.
+        set_propagation_of(&mount_point_of(rootfs)?, (propagation::PRIVATE, false))?;
     }
-    // pivot_root demands that neither the new root nor what it is mounted on is shared.
     let copy = clone_tree(rootfs, true)?;
     attach(&copy, open(rootfs).map_err(error)?).map_err(error)
+}
+
+/// The mount that a path is on.
+fn mount_point_of(path: &Path) -> Result<PathBuf> {
+    let error = |errno| Error::sys("find the mount of", path.display(), errno);
+    let whole = std::fs::canonicalize(path)
+        .map_err(|found| Error::sys("find the mount of", path.display(), found))?;
+    for ancestor in whole.ancestors() {
+        if is_mount_point(ancestor).map_err(error)? {
+            return Ok(ancestor.to_owned());
+        }
+    }
+    Ok("/".into())
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn set_propagation_of(path: &Path, (kind, recursive): Propagation) -> Result<()> {
+    let attributes = MountAttributes {
+        propagation: kind,
+        ..MountAttributes::default()
+    };
+    let mount = open(path).map_err(|errno| Error::sys("open", path.display(), errno))?;
+    set_attributes(mount.as_fd(), attributes, recursive)
+        .map_err(|error| Error::sys("set the propagation of", path.display(), error))
 }
 
 /// Makes `root` the root of this mount namespace and lets go of the host's.
@@ -60,7 +78,7 @@ pub fn detach_from_host(rootfs: &Path, kind: u64, locked: bool) -> Result<()> {
 ///
 /// # Errors
 /// `Sys`.
-pub fn pivot(root: impl AsFd) -> Result<()> {
+pub fn pivot(root: impl AsFd, (kind, _): Propagation) -> Result<()> {
     let error = |errno| Error::sys("pivot_root", "", errno);
     let old_root = rustix::fs::open(
         "/",
@@ -69,38 +87,87 @@ pub fn pivot(root: impl AsFd) -> Result<()> {
     )
     .map_err(error)?;
     rustix::process::fchdir(root).map_err(error)?;
-    rustix::process::pivot_root(".", ".").map_err(error)?;
+    rustix::process::pivot_root(".", ".").map_err(|errno| {
+        error(errno).with_hint(
+            "where the host's root is an initramfs it cannot be exchanged: use --no-pivot (Docker: DOCKER_RAMDISK=1)",
+        )
+    })?;
     rustix::process::fchdir(&old_root).map_err(error)?;
+    if kind != propagation::SLAVE && kind != propagation::PRIVATE {
+        // What is taken off here would else be taken off the host.
+        let attributes = MountAttributes {
+            propagation: propagation::SLAVE,
+            ..MountAttributes::default()
+        };
+        set_attributes(old_root.as_fd(), attributes, true)
+            .map_err(|error| Error::sys("cut off", "the host's root", error))?;
+    }
     unmount(".", UnmountFlags::DETACH)
         .map_err(|errno| Error::sys("unmount", "the host's root", errno))?;
     rustix::process::chdir("/").map_err(error)
 }
 
-/// Puts `root` on top of the host's root and enters it by `chroot`: what `--no-pivot` asks for, where the host's root is
-/// the initial ramdisk, which `pivot_root` does not let go of. A program with `CAP_SYS_CHROOT` can get below it.
+/// Moves `root` over the root of this mount namespace and enters it: `--no-pivot`.
+///
+/// The host's mounts stay below, out of reach but for the kernel, which lets whoever sees a whole proc or sysfs mount
+/// another without the masks: those of the host are taken away first.
 ///
 /// # Errors
 /// `Sys`.
-///
-/// Source: util-linux `switch_root`, kernel Documentation/filesystems/ramfs-rootfs-initramfs.rst.
-pub fn move_over(root: impl AsFd) -> Result<()> {
+pub fn move_over(root: &RootFd, rootfs: &Path) -> Result<()> {
     let error = |errno| Error::sys("move the root over", "/", errno);
-    rustix::process::fchdir(root).map_err(error)?;
-    rustix::mount::mount_move(".", "/").map_err(error)?;
+    // What is taken away here would else be taken away on the host, should its root be shared with ours.
+    set_propagation_of(Path::new("/"), (propagation::SLAVE, true))?;
+    let table = std::fs::read("/proc/self/mountinfo")
+        .map_err(|error| Error::sys("read", "/proc/self/mountinfo", error))?;
+    for mount in mountinfo::parse(&table) {
+        let whole = mount.root == Path::new("/") && matches!(mount.kind.as_str(), "proc" | "sysfs");
+        if whole && !mount.mount_point.starts_with(rootfs) {
+            take_away(&mount.mount_point)?;
+        }
+    }
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(root.fd(), "", CWD, "/", flags).map_err(error)?;
+    rustix::process::fchdir(root.fd()).map_err(error)?;
     rustix::process::chroot(".").map_err(error)?;
     rustix::process::chdir("/").map_err(error)
 }
 
-/// After [`pivot`]: sets the propagation type of the container's root and all below.
+fn take_away(mount_point: &Path) -> Result<()> {
+    let error = |errno| Error::sys("take away", mount_point.display(), errno);
+    match unmount(mount_point, UnmountFlags::DETACH) {
+        // Or gone with one that it was in.
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        // Not ours to unmount: covered.
+        Err(Errno::INVAL | Errno::PERM) => {
+            let destination = mount_point.to_string_lossy();
+            let new = NewFilesystem {
+                kind: "tmpfs",
+                source: "tmpfs",
+                superblock: &[],
+                data: &[],
+                destination: &destination,
+            };
+            let cover = new.detached()?.ok_or_else(|| error(Errno::INVAL))?;
+            attach(&cover, open(mount_point).map_err(error)?).map_err(error)
+        }
+        Err(errno) => Err(error(errno)),
+    }
+}
+
+/// After [`pivot`]: sets the propagation type of the container's root as asked for. Slaves and private ones are so already.
 ///
 /// # Errors
 /// `Sys`.
-pub fn set_root_propagation(kind: u64) -> Result<()> {
+pub fn set_root_propagation((kind, recursive): Propagation) -> Result<()> {
+    if kind == propagation::SLAVE || kind == propagation::PRIVATE {
+        return Ok(());
+    }
     let attributes = MountAttributes {
         propagation: kind,
         ..MountAttributes::default()
     };
-    change_root(attributes, kind != propagation::UNBINDABLE)
+    change_root(attributes, recursive)
 }
 
 /// After [`pivot`]: makes the root mount read-only, and no other.

@@ -50,6 +50,16 @@ impl RootFd {
         self.root.as_fd()
     }
 
+    /// Whether an open file is the root itself.
+    ///
+    /// # Errors
+    /// The errno of `statx`.
+    pub fn is_root(&self, file: &OwnedFd) -> Result<bool, Errno> {
+        let (root, other) = (rustix::fs::fstat(&self.root)?, rustix::fs::fstat(file)?);
+        let same = (root.st_dev, root.st_ino) == (other.st_dev, other.st_ino);
+        Ok(same && mount_id(&self.root)? == mount_id(file)?)
+    }
+
     /// Opens what a path names in the container, following links inside of it.
     ///
     /// # Errors
@@ -194,6 +204,20 @@ impl RootFd {
 /// The errno of `fstat`.
 pub fn is_directory(fd: impl AsFd) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
+}
+
+/// The number of the mount that an open file is on.
+///
+/// # Errors
+/// The errno of `statx`.
+pub fn mount_id(file: impl AsFd) -> Result<u64, Errno> {
+    let stat = rustix::fs::statx(
+        file,
+        "",
+        AtFlags::EMPTY_PATH,
+        rustix::fs::StatxFlags::MNT_ID,
+    )?;
+    Ok(stat.stx_mnt_id)
 }
 
 /// Whether a path (of the host) is the root of a mount.

@@ -20,6 +20,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod masks;
+mod mounts;
 mod process;
 mod races;
 mod rootless;

@@ -210,8 +210,8 @@ fn kernel_a_trace_names_every_step_and_what_the_kernel_made_of_it() {
 fn kernel_a_start_that_is_refused_ends_its_trace_with_the_refused_step() {
     type Change = fn(&mut serde_json::Value);
     let cases: [(&str, &str, Change); 8] = [
-        ("read_bundle", "not absolute", |c| {
-            c["mounts"][0]["destination"] = json!("x");
+        ("read_bundle", "a destination is empty", |c| {
+            c["mounts"][0]["destination"] = json!("");
         }),
         ("limits", "cpuset.cpus", |c| {
             c["linux"]["resources"]["cpu"] = json!({"cpus": "4096"});
