@@ -784,3 +784,31 @@ fn kernel_locked_flags_stay_in_a_user_namespace_unless_named() {
         }
     }
 }
+
+#[test]
+fn kernel_a_root_that_is_moved_over_the_hosts_hides_it() {
+    let Some(mut bundle) = Bundle::shell(
+        "ls /; awk '$4 == \"/\" && ($(NF-2) == \"proc\" || $(NF-2) == \"sysfs\") {print $5}' /proc/self/mountinfo",
+    ) else {
+        return;
+    };
+    for word in ["", "rshared"] {
+        bundle.config["linux"]["rootfsPropagation"] = json!(word);
+        bundle.write();
+        let path = bundle.path().to_str().unwrap().to_owned();
+        let run = bundle
+            .mini(&["run", "--no-pivot", "--bundle", &path, &bundle.id])
+            .spawn();
+        let outcome = crate::bundle::finish(run.unwrap());
+        // Of whole proc and sysfs mounts there are the container's own, by which no mask can be gone round.
+        assert_eq!(
+            outcome.success(),
+            "bin\ndev\netc\nproc\nsys\ntmp\n/proc\n/sys\n"
+        );
+        let here = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for place in [" / /proc ", " / /sys "] {
+            assert!(here.contains(place), "{here}");
+        }
+        bundle.assert_nothing_left();
+    }
+}
