@@ -233,6 +233,7 @@ operations! {
         EngineDiskUsage Get "/engines/{engine}/disk-usage" Read ((), ()) Ok DiskUsage, "Measures the disk that an engine uses; may take seconds.";
         HostFigures Get "/host" Read ((), ()) Ok HostFigures, "Tells the newest figures of the server's machine.";
         HostHistory Get "/host/history" Read (HistoryQuery, ()) Ok HostHistory, "Tells the figures of the server's machine over a time range.";
+        Metrics Get "/metrics" Read ((), ()) Download (), "Tells figures of this server, its engines and each running container in Prometheus' text format; also at `/metrics`.";
         Live Get "/live" Read ((), ()) Upgrade (), "Opens the live socket.";
     }
     "jobs" {

@@ -39,6 +39,14 @@ pub(crate) struct Options {
         value_name = "ADDRESS:PORT"
     )]
     pub(crate) listen: Option<SocketAddr>,
+    /// Another address where /metrics, /healthz and /readyz are told without sign-in and TLS, for Prometheus.
+    #[arg(
+        long,
+        global = true,
+        env = "CONTAINEROS_METRICS_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Where Docker Engine is: unix://, npipe://, tcp://; found by looking when not said.
     #[arg(long, global = true, env = "CONTAINEROS_DOCKER", value_name = "URL")]
     pub(crate) docker: Option<String>,

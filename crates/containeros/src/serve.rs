@@ -15,6 +15,7 @@ pub(crate) async fn serve(settings: &Settings, options: &ServeOptions) -> anyhow
     let config = ServerConfig {
         state_dir: settings.state_dir.clone(),
         listen: settings.listen,
+        metrics_listen: settings.metrics_listen,
         insecure_http: options.insecure_http,
         allowed_hosts: settings.allow_host.clone(),
         docker: settings.docker.clone(),

@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) listen: SocketAddr,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) docker: Option<String>,
     pub(crate) mini_path: PathBuf,
     pub(crate) starter: Option<PathBuf>,
@@ -48,6 +49,7 @@ struct File {
     state_dir: Option<PathBuf>,
     run_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
     docker: Option<String>,
     mini_path: Option<PathBuf>,
     starter: Option<PathBuf>,
@@ -90,6 +92,7 @@ impl Settings {
             )?,
             run_dir: absolute(options.run_dir.clone().or(file.run_dir).unwrap_or(run_dir))?,
             listen: options.listen.or(file.listen).unwrap_or(default_listen),
+            metrics_listen: options.metrics_listen.or(file.metrics_listen),
             docker: options
                 .docker
                 .clone()

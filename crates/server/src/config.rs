@@ -9,6 +9,8 @@ pub struct ServerConfig {
     pub state_dir: PathBuf,
     /// Where the page and the API are served. Other than loopback gets TLS.
     pub listen: SocketAddr,
+    /// Another address where figures and health are told without sign-in and without TLS, and nothing else.
+    pub metrics_listen: Option<SocketAddr>,
     /// Serve without TLS on an address that others reach.
     pub insecure_http: bool,
     /// Names of this server beside the address and `localhost`, for the check of the Host header.

@@ -15,4 +15,4 @@ pub(crate) use extract::{Body, Params, Person, QueryParams};
 pub(crate) use guard::{Peer, cookie_name};
 pub(crate) use listen::{ListenError, Listener, serve};
 pub(crate) use origin::Origins;
-pub(crate) use router::router;
+pub(crate) use router::{monitoring_router, router};

@@ -14,3 +14,19 @@ pub fn keep_memory_private() {
         tracing::warn!(%error, "forbid core dumps");
     }
 }
+
+/// Processor time of all its threads since the start.
+#[cfg(target_os = "linux")]
+pub(crate) fn cpu_time() -> Option<std::time::Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Some(std::time::Duration::new(
+        u64::try_from(time.tv_sec).ok()?,
+        u32::try_from(time.tv_nsec).ok()?,
+    ))
+}
+
+/// Not told here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cpu_time() -> Option<std::time::Duration> {
+    None
+}

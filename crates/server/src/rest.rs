@@ -15,6 +15,7 @@ pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod networks;
 pub(crate) mod observe;
 mod policy;

@@ -84,6 +84,7 @@ impl From<ListenError> for StartError {
 pub struct Server {
     state: AppState,
     listener: Listener,
+    monitoring: Option<Listener>,
     /// Keeps other servers out of the state directory as long as this one lives.
     _lock: std::fs::File,
 }
@@ -103,12 +104,19 @@ impl Server {
         let with_tls = !config.listen.ip().is_loopback() && !config.insecure_http;
         let listener =
             Listener::bind(config.listen, with_tls, &directory, &config.allowed_hosts).await?;
+        let monitoring = match config.metrics_listen {
+            Some(address) => {
+                Some(Listener::bind(address, false, &directory, &config.allowed_hosts).await?)
+            }
+            None => None,
+        };
         let origins = Origins::new(listener.address, &config.allowed_hosts, with_tls);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let hub = Hub::new(engines::names(), &tasks, &stop);
         let engines = Engines::start(&config, &hub, &tasks, &stop);
         let background = Background::start(&config, &hub, &engines, &db, &tasks, &stop).await?;
         let state = AppState::new(Inner {
+            started: jiff::Timestamp::now(),
             config,
             engines,
             hub,
@@ -128,6 +136,7 @@ impl Server {
         Ok(Self {
             state,
             listener,
+            monitoring,
             _lock: lock,
         })
     }
@@ -135,6 +144,11 @@ impl Server {
     /// The address that is listened on.
     pub fn address(&self) -> SocketAddr {
         self.listener.address
+    }
+
+    /// The address of figures and health alone.
+    pub fn monitoring_address(&self) -> Option<SocketAddr> {
+        self.monitoring.as_ref().map(|listener| listener.address)
     }
 
     /// SHA-256 of the certificate, when the page is served with TLS.
@@ -170,6 +184,15 @@ impl Server {
     /// Serves until `stop`, then ends every task.
     pub async fn serve(self, stop: CancellationToken) {
         let router = http::router(&self.state);
+        if let Some(monitoring) = self.monitoring {
+            let allowed = &self.state.config.allowed_hosts;
+            let origins = Origins::new(monitoring.address, allowed, false);
+            let router = http::monitoring_router(&self.state, origins);
+            let over = stop.clone();
+            self.state
+                .tasks
+                .spawn(async move { http::serve(monitoring, router, over).await });
+        }
         http::serve(self.listener, router, stop).await;
         self.state.stop.cancel();
         self.state.tasks.close();

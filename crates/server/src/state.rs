@@ -20,6 +20,8 @@ pub struct AppState(Arc<Inner>);
 /// The parts of the running server.
 #[derive(Debug)]
 pub struct Inner {
+    /// Since when it runs.
+    pub started: jiff::Timestamp,
     /// What the server was told.
     pub config: ServerConfig,
     /// The engines.

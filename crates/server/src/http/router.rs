@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    ApiError,
+    ApiError, Origins,
     guard::{Post, guard},
     root::root,
 };
@@ -23,7 +23,9 @@ const BODY_LIMIT: usize = 1024 * 1024;
 
 /// Makes the router: each operation behind its guard, everything behind the root layer.
 pub(crate) fn router(state: &AppState) -> Router {
-    let mut router = Router::new().route("/healthz", get(async || "ok"));
+    let mut router = Router::new()
+        .route("/healthz", get(rest::metrics::alive))
+        .route("/readyz", get(rest::metrics::ready));
     for operation in OPERATIONS {
         let post = Post {
             state: state.clone(),
@@ -36,6 +38,10 @@ pub(crate) fn router(state: &AppState) -> Router {
             Method::Put => MethodFilter::PUT,
         };
         let handler = handler(operation.id, filter).layer(from_fn_with_state(post, guard));
+        if operation.id == OperationId::Metrics {
+            // Where Prometheus looks when it is told nothing else, behind the same guard.
+            router = router.route("/metrics", handler.clone());
+        }
         router = router.route(&format!("{BASE_PATH}{}", operation.path), handler);
     }
     router
@@ -44,6 +50,34 @@ pub(crate) fn router(state: &AppState) -> Router {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn(no_store))
         .layer(from_fn_with_state(state.clone(), root))
+        .with_state(state.clone())
+}
+
+/// The router of the address for monitoring alone: figures and health without sign-in, and nothing else.
+pub(crate) fn monitoring_router(state: &AppState, origins: Origins) -> Router {
+    let origins = std::sync::Arc::new(origins);
+    Router::new()
+        .route("/healthz", get(rest::metrics::alive))
+        .route("/readyz", get(rest::metrics::ready))
+        .route("/metrics", get(rest::metrics::metrics))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "there is only /metrics, /healthz and /readyz here\n",
+            )
+        })
+        .layer(axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                let origins = std::sync::Arc::clone(&origins);
+                async move {
+                    if origins.host_is_ours(request.headers()) {
+                        next.run(request).await
+                    } else {
+                        StatusCode::MISDIRECTED_REQUEST.into_response()
+                    }
+                }
+            },
+        ))
         .with_state(state.clone())
 }
 
@@ -96,6 +130,7 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::EngineDiskUsage => to(filter, system::disk_usage),
         OperationId::HostFigures => to(filter, rest::observe::host),
         OperationId::HostHistory => to(filter, rest::observe::host_history),
+        OperationId::Metrics => to(filter, rest::metrics::metrics),
         OperationId::Live => to(filter, rest::live::open),
         OperationId::JobList => to(filter, rest::jobs::list),
         OperationId::JobGet => to(filter, rest::jobs::get),

@@ -203,6 +203,9 @@ impl Collector {
         let mut stream = std::pin::pin!(docker.stats(&key.id, Some(options)));
         while let Some(Ok(stats)) = stream.next().await {
             let now = from_engine(&stats, clock);
+            self.0
+                .figures
+                .put_counters(&key.engine, &key.id, now.clone());
             if let Some(before) = before.replace(now.clone()) {
                 let point = rates::container(&before, &now, cpu_limit_percent);
                 self.0.figures.put(

@@ -30,6 +30,8 @@ pub struct Figures {
 #[derive(Debug)]
 struct State {
     containers: BTreeMap<EngineName, Engine>,
+    /// The newest reading of each container's counters, for who makes rates of them elsewhere.
+    counters: BTreeMap<EngineName, HashMap<String, observe::Figures>>,
     host: Series<HostFigures>,
     host_seq: u64,
 }
@@ -54,6 +56,7 @@ impl Figures {
     pub fn new(pulse: Pulse) -> Self {
         let state = State {
             containers: BTreeMap::new(),
+            counters: BTreeMap::new(),
             host: Series::new(KEPT),
             host_seq: 0,
         };
@@ -87,10 +90,28 @@ impl Figures {
         self.pulse.mark();
     }
 
+    /// The newest reading of a container's counters.
+    pub(super) fn put_counters(&self, engine: &EngineName, id: &str, counters: observe::Figures) {
+        self.lock()
+            .counters
+            .entry(engine.clone())
+            .or_default()
+            .insert(id.to_owned(), counters);
+    }
+
+    /// The newest reading of a container's counters; none before the first.
+    pub(crate) fn counters(&self, engine: &EngineName, id: &str) -> Option<observe::Figures> {
+        self.lock().counters.get(engine)?.get(id).cloned()
+    }
+
     /// Keeps only these containers; called when one is removed.
     pub(crate) fn retain(&self, engine: &EngineName, keep: impl Fn(&str) -> bool) {
-        if let Some(engine) = self.lock().containers.get_mut(engine) {
+        let mut state = self.lock();
+        if let Some(engine) = state.containers.get_mut(engine) {
             engine.containers.retain(|id, _| keep(id));
+        }
+        if let Some(counters) = state.counters.get_mut(engine) {
+            counters.retain(|id, _| keep(id));
         }
     }
 

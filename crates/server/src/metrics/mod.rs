@@ -1,6 +1,7 @@
 //! Figures of containers and the host: sampled once a second whoever watches, kept in rings, folded into history.
 
 mod collector;
+pub(crate) mod exposition;
 mod figures;
 mod fold;
 mod history;
@@ -17,5 +18,6 @@ mod sampler;
 mod series;
 
 pub use collector::Collector;
+pub(crate) use exposition::{Process, write as write_exposition};
 pub use figures::Figures;
 pub use history::History;

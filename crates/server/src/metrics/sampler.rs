@@ -156,6 +156,8 @@ impl Thread {
                     let Some(watched) = self.watched.get_mut(&name) else {
                         continue;
                     };
+                    let key = &watched.key;
+                    self.figures.put_counters(&key.engine, &key.id, now.clone());
                     if let Some(before) = watched.before.replace(now.clone()) {
                         let point = rates::container(&before, &now, watched.cpu_limit_percent);
                         let round = rounds.entry(watched.key.engine.clone()).or_default();

@@ -10,6 +10,7 @@ mod doors;
 mod faults;
 mod first_start;
 mod input;
+mod metrics;
 mod roles;
 mod scripted;
 mod second_factor;

@@ -18,6 +18,8 @@ pub(crate) struct Site {
     pub(crate) base: String,
     pub(crate) url: String,
     pub(crate) state: AppState,
+    /// Where figures are told without sign-in.
+    pub(crate) monitoring: String,
     pub(crate) http: reqwest::Client,
     stop: CancellationToken,
 }
@@ -86,6 +88,7 @@ impl Site {
         let server = Server::open(ServerConfig {
             state_dir: dir.path().to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
+            metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
             insecure_http: false,
             allowed_hosts: vec!["box.lan".to_owned()],
             docker: Some(docker.to_owned()),
@@ -98,6 +101,7 @@ impl Site {
         .await
         .unwrap();
         let base = format!("http://{}", server.address());
+        let monitoring = format!("http://{}", server.monitoring_address().unwrap());
         let (url, state) = (server.url(), server.state().clone());
         let stop = CancellationToken::new();
         let over = stop.clone();
@@ -111,6 +115,7 @@ impl Site {
             base,
             url,
             state,
+            monitoring,
             http: reqwest::Client::new(),
             stop,
         }

@@ -70,6 +70,7 @@ impl House {
         let server = Server::open(ServerConfig {
             state_dir: dir.path().to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
+            metrics_listen: None,
             insecure_http: false,
             allowed_hosts: Vec::new(),
             docker: Some(docker.clone()),
