@@ -11,6 +11,7 @@ mod load;
 mod manifest;
 mod progress;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod remove;

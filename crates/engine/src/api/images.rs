@@ -93,6 +93,7 @@ async fn post_one(
     State(engine): State<Arc<Engine>>,
     Path(rest): Path<String>,
     params: Params,
+    headers: HeaderMap,
 ) -> Result<Response> {
     let (name, action) = split(&rest)?;
     match action {
@@ -113,14 +114,40 @@ async fn post_one(
             })
             .await
         }
-        "push" => {
-            engine.images.resolve(name)?;
-            Err(EngineError::Unsupported(
-                "push is not supported by this engine yet: save the image and push it with another tool".into(),
-            ))
-        }
+        "push" => push(engine, name, &params, &headers),
         _ => Err(EngineError::NotFound("page not found".into())),
     }
+}
+
+/// Sends an image, or without a tag all of a repository, to its registry.
+fn push(engine: Arc<Engine>, name: &str, params: &Params, headers: &HeaderMap) -> Result<Response> {
+    let invalid = |error: crate::image::InvalidReference| EngineError::Invalid(error.to_string());
+    let reference: Reference = name.parse().map_err(invalid)?;
+    if reference.digest().is_some() {
+        return Err(EngineError::Invalid(
+            "cannot push a digest reference".into(),
+        ));
+    }
+    let reference = match params.text("tag") {
+        Some(tag) => reference.at_tag(tag).map_err(invalid)?,
+        None => reference,
+    };
+    let names = engine
+        .images
+        .names_to_push(&reference, reference.tag().is_none())?;
+    let auth = headers
+        .get("x-registry-auth")
+        .and_then(|value| value.to_str().ok());
+    let credentials = Credentials::from_header(auth);
+    let progress = Progress::default();
+    let told = progress.clone();
+    Ok(stream(progress.lines(async move {
+        for name in names {
+            let (image, _digest) = engine.images.push(&name, &credentials, &told).await?;
+            publish(&engine, "push", &image, &name.familiar());
+        }
+        Ok(())
+    })))
 }
 
 /// The reference that a request's parameters `repo` (or `fromImage`) and `tag` make.
@@ -337,8 +364,8 @@ fn publish(engine: &Engine, action: &str, image: &Image, name: &str) {
     let mut attributes: BTreeMap<String, String> =
         image.config.config.labels.clone().into_iter().collect();
     attributes.insert("name".to_owned(), name.to_owned());
-    // Docker names the pulled image by reference, all else by id.
-    let id = if action == "pull" {
+    // Docker names what goes to and comes from a registry by reference, all else by id.
+    let id = if matches!(action, "pull" | "push") {
         name
     } else {
         image.id.as_str()

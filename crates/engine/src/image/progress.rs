@@ -33,7 +33,7 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    aux: Option<Made>,
+    aux: Option<Aux>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -52,11 +52,20 @@ struct ErrorDetail {
     message: String,
 }
 
-/// Identifies what was made, for programs.
+/// What was made or sent, for programs.
 #[derive(Clone, Debug, Serialize)]
-struct Made {
-    #[serde(rename = "ID")]
-    id: String,
+#[serde(untagged)]
+enum Aux {
+    Made {
+        #[serde(rename = "ID")]
+        id: String,
+    },
+    #[serde(rename_all = "PascalCase")]
+    Pushed {
+        tag: String,
+        digest: String,
+        size: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +128,19 @@ impl Progress {
     /// What was made, by its id.
     pub(crate) fn made(&self, id: impl Into<String>) {
         self.push(Line {
-            aux: Some(Made { id: id.into() }),
+            aux: Some(Aux::Made { id: id.into() }),
+            ..Line::default()
+        });
+    }
+
+    /// Under which tag and digest a manifest of `size` bytes is in the registry.
+    pub(super) fn pushed(&self, tag: &str, digest: &str, size: usize) {
+        self.push(Line {
+            aux: Some(Aux::Pushed {
+                tag: tag.to_owned(),
+                digest: digest.to_owned(),
+                size,
+            }),
             ..Line::default()
         });
     }

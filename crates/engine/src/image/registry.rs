@@ -9,7 +9,7 @@ mod login;
 use std::{fmt, net::IpAddr, sync::Mutex, time::Duration};
 
 use base64::Engine as _;
-use reqwest::{Response, StatusCode, Url, header};
+use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::Deserialize;
 
 use super::{
@@ -173,14 +173,7 @@ impl RegistryClient {
     ) -> Result<(Repository, Fetched)> {
         let mut refused = None;
         for base in self.endpoints(reference)? {
-            let local = base.host_str().is_some_and(is_local);
-            let repository = Repository {
-                http: if local { &self.inside } else { &self.outside }.clone(),
-                base,
-                reference: reference.clone(),
-                credentials: credentials.clone(),
-                authorization: Mutex::new(None),
-            };
+            let repository = self.repository(base, reference, credentials);
             let target = match (reference.digest(), reference.tag()) {
                 (Some(digest), _) => digest.to_string(),
                 (None, tag) => tag.unwrap_or("latest").to_owned(),
@@ -199,6 +192,44 @@ impl RegistryClient {
             }
         }
         Err(refused.unwrap_or_else(|| EngineError::Invalid("no registry to ask".into())))
+    }
+
+    /// The ways to the registry itself, for whoever writes to it: TLS first.
+    ///
+    /// # Errors
+    /// `Invalid` for a registry that cannot be one.
+    pub(super) fn repositories(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> Result<Vec<Repository>> {
+        let mirrors = &self.settings.mirrors;
+        let is_mirror = |base: &Url| {
+            mirrors
+                .iter()
+                .any(|mirror| Url::parse(mirror).is_ok_and(|mirror| mirror == *base))
+        };
+        let bases = self.endpoints(reference)?.into_iter();
+        Ok(bases
+            .filter(|base| !is_mirror(base))
+            .map(|base| self.repository(base, reference, credentials))
+            .collect())
+    }
+
+    fn repository(
+        &self,
+        base: Url,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> Repository {
+        let local = base.host_str().is_some_and(is_local);
+        Repository {
+            http: if local { &self.inside } else { &self.outside }.clone(),
+            base,
+            reference: reference.clone(),
+            credentials: credentials.clone(),
+            authorization: Mutex::new(None),
+        }
     }
 
     fn endpoints(&self, reference: &Reference) -> Result<Vec<Url>> {
@@ -337,11 +368,14 @@ impl Repository {
         path: &str,
         prepare: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Response> {
-        let url = self
-            .base
+        self.get_at(&self.url(path)?, prepare).await
+    }
+
+    /// The address of something in this repository.
+    pub(super) fn url(&self, path: &str) -> Result<Url> {
+        self.base
             .join(&format!("/v2/{}/{path}", self.reference.path()))
-            .map_err(|error| EngineError::Invalid(format!("invalid registry path: {error}")))?;
-        self.get_at(&url, prepare).await
+            .map_err(|error| EngineError::Invalid(format!("invalid registry path: {error}")))
     }
 
     async fn get_at(
@@ -349,13 +383,27 @@ impl Repository {
         url: &Url,
         prepare: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Response> {
+        self.send(Method::GET, url, prepare).await
+    }
+
+    /// Sends a request, once more with what the registry asks for when it wants to know who asks. `prepare` makes it
+    /// whole, body included, each time.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        prepare: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Response> {
+        // What was given for this registry is for no other.
+        let ours = url.origin() == self.base.origin();
         for attempt in 0.. {
-            let mut request = prepare(self.http.get(url.clone()));
+            let mut request = prepare(self.http.request(method.clone(), url.clone()));
             let known = self
                 .authorization
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .clone();
+                .clone()
+                .filter(|_| ours);
             if let Some(authorization) = known {
                 request = request.header(header::AUTHORIZATION, authorization);
             }
@@ -370,7 +418,9 @@ impl Repository {
                 .map(str::to_owned);
             match challenge {
                 // Once for the first challenge, once more for a token that has run out meanwhile.
-                Some(challenge) if response.status() == StatusCode::UNAUTHORIZED && attempt < 2 => {
+                Some(challenge)
+                    if ours && response.status() == StatusCode::UNAUTHORIZED && attempt < 2 =>
+                {
                     let Some(authorization) = self.answer(&challenge).await? else {
                         return Ok(response);
                     };
@@ -482,7 +532,7 @@ impl Repository {
         Ok(format!("Bearer {token}"))
     }
 
-    async fn body(&self, mut response: Response, most: u64) -> Result<Vec<u8>> {
+    pub(super) async fn body(&self, mut response: Response, most: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response
             .chunk()
@@ -500,7 +550,7 @@ impl Repository {
         Ok(bytes)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> EngineError {
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> EngineError {
         // The URL may have a signature in its query; the cause says enough.
         let mut cause: &dyn std::error::Error = error;
         while let Some(deeper) = cause.source() {

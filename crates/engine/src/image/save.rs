@@ -13,7 +13,10 @@ use serde_json::json;
 use super::{
     archive::DockerManifest,
     digest::Digest,
-    manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST},
+    manifest::{
+        DOCKER_LAYER_GZIP, Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP,
+        OCI_MANIFEST,
+    },
     reference::Reference,
     store::{Image, ImageRecord, ImageStore},
 };
@@ -88,18 +91,7 @@ impl ImageStore {
             let record = self
                 .record(&image.id)
                 .ok_or_else(|| EngineError::no_such_image(image.id.as_str()))?;
-            let config_size = self.blobs.size_bytes(&record.id).unwrap_or_default();
-            let kept = record.manifest.as_ref().and_then(|manifest| {
-                let bytes = self
-                    .blobs
-                    .read(&manifest.digest, super::manifest::MAX_MANIFEST_BYTES)
-                    .ok()?;
-                Some((manifest.clone(), bytes))
-            });
-            let (mut descriptor, manifest) = match kept {
-                Some(kept) => kept,
-                None => new_manifest(&record, config_size)?,
-            };
+            let (mut descriptor, manifest) = self.manifest_of(&record)?;
             for layer in &record.layers {
                 archive.blob(self, &layer.blob.digest)?;
             }
@@ -146,6 +138,26 @@ impl ImageStore {
     }
 }
 
+impl ImageStore {
+    /// The manifest that an image came with, or one that is made for it.
+    pub(super) fn manifest_of(&self, record: &ImageRecord) -> Result<(Descriptor, Vec<u8>)> {
+        let kept = record.manifest.as_ref().and_then(|manifest| {
+            let bytes = self
+                .blobs
+                .read(&manifest.digest, super::manifest::MAX_MANIFEST_BYTES)
+                .ok()?;
+            Some((manifest.clone(), bytes))
+        });
+        match kept {
+            Some(kept) => Ok(kept),
+            None => new_manifest(
+                record,
+                self.blobs.size_bytes(&record.id).unwrap_or_default(),
+            ),
+        }
+    }
+}
+
 /// A manifest for an image that came without one.
 fn new_manifest(record: &ImageRecord, config_size: u64) -> Result<(Descriptor, Vec<u8>)> {
     let manifest = Manifest {
@@ -155,7 +167,14 @@ fn new_manifest(record: &ImageRecord, config_size: u64) -> Result<(Descriptor, V
         layers: record
             .layers
             .iter()
-            .map(|layer| layer.blob.clone())
+            .map(|layer| Descriptor {
+                // One document speaks one language.
+                media_type: match layer.blob.media_type.as_str() {
+                    DOCKER_LAYER_GZIP => OCI_LAYER_GZIP.to_owned(),
+                    other => other.to_owned(),
+                },
+                ..layer.blob.clone()
+            })
             .collect(),
     };
     let bytes = serde_json::to_vec(&manifest).map_err(EngineError::io("write", "manifest"))?;

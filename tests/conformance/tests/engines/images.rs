@@ -67,6 +67,67 @@ on_both! {
         engine.delete(&format!("/images/{name}:latest")).await.expect(200);
     }
 
+    async fn what_was_pushed_can_be_pulled(engine: &Engine) {
+        let name = format!("{}/{}", registry(), engine.name("pushed"));
+        // A layer that the registry has elsewhere, and one of this test alone.
+        let container = engine.create(&["sh", "-c", "head -c 300000 /dev/urandom > /random"], json!({})).await;
+        container.start().await;
+        assert_eq!(container.wait().await, 0);
+        let repo = query(&name);
+        let id = engine.post(&format!("/commit?container={}&repo={repo}&tag=v1", container.id), json!({})).await.expect(201).json()["Id"].as_str().unwrap().to_owned();
+        engine.post(&format!("/images/{name}:v1/tag?repo={repo}&tag=v2"), Value::Null).await.expect(201);
+        engine.delete(&container.path("")).await.expect(204);
+        let push = async |query: &str| {
+            let mut lines = engine.lines("POST", &format!("/images/{name}/push{query}")).await;
+            let mut all = Vec::new();
+            while let Some(line) = lines.next().await {
+                assert!(line["error"].is_null(), "{line}");
+                all.push(line);
+            }
+            all
+        };
+        let first = push("?tag=v1").await;
+        let statuses: Vec<&str> = first.iter().filter_map(|line| line["status"].as_str()).collect();
+        assert_eq!(statuses[0], format!("The push refers to repository [{name}]"));
+        assert!(statuses.contains(&"Pushed"), "{statuses:?}");
+        let digest = first.iter().find_map(|line| line["aux"]["Digest"].as_str()).unwrap().to_owned();
+        assert!(statuses.iter().any(|status| status.starts_with(&format!("v1: digest: {digest} size: "))), "{statuses:?}");
+        // Without a tag all of them; what is there is not sent again.
+        let all = push("").await;
+        let statuses: Vec<&str> = all.iter().filter_map(|line| line["status"].as_str()).collect();
+        assert!(!statuses.contains(&"Pushed") && statuses.contains(&"Layer already exists"), "{statuses:?}");
+        assert!(all.iter().any(|line| line["aux"]["Tag"] == "v2"), "{all:?}");
+        let digests = engine.get(&format!("/images/{name}:v1/json")).await.expect(200).json()["RepoDigests"].clone();
+        assert!(digests.as_array().unwrap().contains(&json!(format!("{name}@{digest}"))), "{digests}");
+        engine.delete(&format!("/images/{id}?force=1")).await.expect(200);
+        let mut lines = engine.lines("POST", &format!("/images/create?fromImage={repo}&tag=v2")).await;
+        while let Some(line) = lines.next().await {
+            assert!(line["error"].is_null(), "{line}");
+        }
+        let again = engine.start(&["sh", "-c", "wc -c < /random"], json!({"Image": format!("{name}:v2")})).await;
+        again.wait().await;
+        assert_eq!(again.logs().await.0, "300000\n");
+        engine.delete(&again.path("")).await.expect(204);
+        engine.delete(&format!("/images/{name}:v2?force=1")).await.expect(200);
+    }
+
+    async fn a_push_of_what_is_not_here_is_refused(engine: &Engine) {
+        let name = format!("{}/{}", registry(), engine.name("nothing"));
+        let answer = engine.post(&format!("/images/{name}/push?tag=v1"), Value::Null).await;
+        assert!(answer.status == 404 || answer.text().contains("error"), "{} {}", answer.status, answer.text());
+        assert!(answer.text().contains("An image does not exist locally with the tag"), "{}", answer.text());
+        // A registry that is not there.
+        let name = format!("127.0.0.1:1/{}", engine.name("nowhere"));
+        engine.post(&format!("/images/{IMAGE}/tag?repo={}&tag=v1", query(&name)), Value::Null).await.expect(201);
+        let mut lines = engine.lines("POST", &format!("/images/{name}/push?tag=v1")).await;
+        let mut last = Value::Null;
+        while let Some(line) = lines.next().await {
+            last = line;
+        }
+        assert!(last["error"].as_str().unwrap().contains("127.0.0.1:1"), "{last}");
+        engine.delete(&format!("/images/{name}:v1")).await.expect(200);
+    }
+
     async fn pull_of_what_is_not_there_is_404(engine: &Engine) {
         let answer = engine.post(&format!("/images/create?fromImage={}/no/such&tag=latest", registry()), Value::Null).await;
         assert_eq!(answer.status, 404, "{}", answer.text());

@@ -1,10 +1,8 @@
 //! Checking credentials against a registry: `docker login`.
 
-use std::sync::Mutex;
-
 use reqwest::{StatusCode, Url};
 
-use super::{Credentials, RegistryClient, Repository, is_local};
+use super::{Credentials, RegistryClient, Repository};
 use crate::{
     error::{EngineError, Result},
     image::{ImageStore, Reference},
@@ -31,14 +29,7 @@ impl RegistryClient {
             let root = base
                 .join("/v2/")
                 .map_err(|error| EngineError::Invalid(format!("invalid registry: {error}")))?;
-            let local = base.host_str().is_some_and(is_local);
-            let repository = Repository {
-                http: if local { &self.inside } else { &self.outside }.clone(),
-                base,
-                reference: reference.clone(),
-                credentials: credentials.clone(),
-                authorization: Mutex::new(None),
-            };
+            let repository = self.repository(base, &reference, &credentials);
             match repository.knows_credentials(&root).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
