@@ -11,11 +11,11 @@ use sys::process::CloneOptions;
 use crate::error::{Error, Result};
 use crate::process::join::{self, JoinPlan};
 use crate::process::namespaces::{self, flag_of};
-use crate::process::relay;
 use crate::process::spawn::{
     Spawned, clone_in_pid_namespace, end, follow_to_program, hear_steps, notify_supervisor,
 };
 use crate::process::sync::channel;
+use crate::process::{id_map, owner, relay};
 use crate::spec::Linux;
 use crate::trace::Trace;
 
@@ -71,6 +71,16 @@ pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
         .map_err(|error| Error::from(error).in_step("clone3"))?;
     let cgroup = cgroup_fd.as_ref().map(AsFd::as_fd);
     let relayed = plan.namespaces.contains(Namespaces::USER);
+    if relayed {
+        trace.step(
+            "ids",
+            || "ids of the container's user namespace, its streams".into(),
+            || {
+                let (uids, gids) = id_map::of_process(&plan.init_pid.to_string())?;
+                owner::give_streams(plan.process, plan.stdio, (&uids, &gids))
+            },
+        )?;
+    }
     let child = trace.step(
         "clone3",
         || "in the container's pid namespace".into(),

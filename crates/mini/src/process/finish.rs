@@ -11,6 +11,7 @@ use crate::capabilities::Sets;
 use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::executable;
+use crate::process::namespaces::shut_out_tracers;
 use crate::process::sync::{Channel, FromChild};
 use crate::seccomp::Filter;
 use crate::spec::{self, CpuAffinity, Process};
@@ -161,7 +162,11 @@ fn prepare(finish: Finish<'_>, trace: &mut Trace) -> Result<Never> {
                 process.user.uid, process.user.gid
             )
         },
-        || become_user(process),
+        || {
+            // With no more rights than the container's processes it would be open to them, should some be there already.
+            shut_out_tracers()?;
+            become_user(process)
+        },
     )?;
     trace.step(
         "cwd",

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::process::finish::Stdio;
 use crate::process::id_map;
-use crate::spec::{IdMapping, NamespaceKind, Spec};
+use crate::spec::{IdMapping, NamespaceKind, Process, Spec};
 
 /// What the kernel lists as delegatable, on kernels too old to list it.
 const DELEGATABLE: &str =
@@ -24,11 +24,27 @@ pub(crate) fn give(
     spec: &Spec,
     stdio: Stdio<'_>,
     cgroup: &Cgroup,
-    (uids, gids): (&[IdMapping], &[IdMapping]),
+    ids: (&[IdMapping], &[IdMapping]),
 ) -> Result<()> {
     let Some(process) = spec.process() else {
         return Ok(());
     };
+    let uid = give_streams(process, stdio, ids)?;
+    if delegates(spec) && rustix::process::geteuid().is_root() {
+        delegate(cgroup, uid)?;
+    }
+    Ok(())
+}
+
+/// Gives the standard streams to whom a process runs as; the user's id on the host.
+///
+/// # Errors
+/// As [`give`].
+pub(crate) fn give_streams(
+    process: &Process,
+    stdio: Stdio<'_>,
+    (uids, gids): (&[IdMapping], &[IdMapping]),
+) -> Result<u32> {
     let unmapped = |list: &str, id: u32| {
         Error::invalid(format!(
             "process.user: {id} is not among the ids of the user namespace"
@@ -38,18 +54,14 @@ pub(crate) fn give(
     let (uid, gid) = (process.user.uid, process.user.gid);
     let uid = id_map::to_host(uids, uid).ok_or_else(|| unmapped("linux.uidMappings", uid))?;
     let gid = id_map::to_host(gids, gid).ok_or_else(|| unmapped("linux.gidMappings", gid))?;
-    if !rustix::process::geteuid().is_root() {
-        // Nothing that we could give.
-        return Ok(());
+    // Others have nothing to give.
+    if rustix::process::geteuid().is_root() {
+        chown_pipes(stdio, uid, gid)?;
     }
-    give_streams(stdio, uid, gid)?;
-    if delegates(spec) {
-        delegate(cgroup, uid)?;
-    }
-    Ok(())
+    Ok(uid)
 }
 
-fn give_streams(stdio: Stdio<'_>, uid: u32, gid: u32) -> Result<()> {
+fn chown_pipes(stdio: Stdio<'_>, uid: u32, gid: u32) -> Result<()> {
     let inherited = [
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),

@@ -15,6 +15,7 @@ mod bundle;
 mod cgroup_events;
 mod cgroup_rules;
 mod cgroup_update;
+mod clocks;
 mod failures;
 mod isolation;
 mod lifecycle;
