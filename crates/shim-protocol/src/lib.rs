@@ -1,7 +1,7 @@
 //! What the Mini engine and a container's shim say to each other.
 //!
 //! The engine links nothing else of the runtime, so any OCI runtime can stand behind a shim, and a newer engine can
-//! talk to the shims that an older one left running ([`VERSION`], [`Hello`]).
+//! talk to the shims that an older one left running, as an older one to those of a newer ([`VERSION`], [`Call::Hello`]).
 //!
 //! # How a shim is started
 //! The engine writes a bundle directory (`config.json` of the runtime-spec and [`SHIM_CONFIG_FILE`]) and executes
@@ -17,7 +17,8 @@
 //!
 //! # The wire
 //! A connection carries JSON, one object a line, at most [`MAX_LINE_BYTES`]: requests from the engine, [`Message`]s from
-//! the shim. Each request gets exactly one reply with its `seq`; events come in between, without one.
+//! the shim. Each request gets exactly one reply with its `seq`; events come in between, without one. A request that the shim
+//! does not know is answered with a [`Failure`], and the connection goes on; a line that is no request ends it.
 //! After an accepted [`Request::Attach`] or [`Request::Exec`] the reply's newline is the last of JSON: the connection is a
 //! *stream* from then on. From the shim: with a terminal raw bytes, without one frames of Docker's multiplexed
 //! stream (8 bytes `[stream, 0, 0, 0, length as big-endian u32]`, then the bytes; stream 1 stdout, 2 stderr).
@@ -27,7 +28,9 @@
 //! # Slow clients
 //! Output goes to the log first, then to every stream. A client that does not read is buffered, 256 KiB; then the program
 //! waits for it, as it would at a pipe. A client that takes nothing for [`SLOW_CLIENT_PATIENCE`] while it is waited for, by the
-//! program or by a shim whose container has ended, is disconnected: what it missed is in the log.
+//! program or by a shim whose container has ended, is disconnected: what it missed is in the log. When others read the same
+//! process, one that takes less than 64 KiB within [`SHARED_CLIENT_PATIENCE`] while it is waited for is disconnected, so that it costs
+//! them no more than that, and once.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +40,11 @@ mod trace;
 
 pub use trace::{TRACE_VERSION, TraceActor, TraceDocument, TraceObject, TraceStep};
 
-/// The protocol's version; raised when an older peer would misunderstand.
+/// The protocol's version; raised when an older peer would misunderstand. What is merely added raises nothing: either side passes over
+/// fields that it does not know, and answers a request that it does not know with a [`Failure`].
 pub const VERSION: u32 = 1;
+/// The oldest version that is still spoken.
+pub const OLDEST_VERSION: u32 = 1;
 /// Name of the [`ShimConfig`] file in the bundle directory.
 pub const SHIM_CONFIG_FILE: &str = "shim.json";
 /// Name of the socket that a shim listens on, in the bundle directory.
@@ -47,6 +53,8 @@ pub const SHIM_SOCKET_FILE: &str = "shim.sock";
 pub const SHIM_STATE_FILE: &str = "shim-state.json";
 /// How long a shim waits for a client that takes nothing of its stream or of its events.
 pub const SLOW_CLIENT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a shim waits for a slow client while others read the same process.
+pub const SHARED_CLIENT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// The longest line of JSON that either side accepts, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
@@ -55,6 +63,9 @@ pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 pub struct ShimConfig {
     /// Protocol version of the writer.
     pub version: u32,
+    /// The oldest version whose reader understands it; 0 means that of the writer.
+    #[serde(default)]
+    pub oldest_version: u32,
     /// The container's id.
     pub id: String,
     /// Where the runtime keeps its state (`--root`), an absolute directory.
@@ -91,6 +102,11 @@ pub struct LogConfig {
     /// How many files are kept, the current one included; at least 1.
     #[serde(default = "one")]
     pub max_files: u32,
+    /// The program never waits for its log: lines that cannot be written at once are kept, up to so many bytes, and what comes
+    /// when there is no more room is dropped, counted and marked in the log. Without it the program waits, as it would at a
+    /// pipe. An older shim does not know it, and lets the program wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_buffer_bytes: Option<u64>,
 }
 
 const fn one() -> u32 {
@@ -131,8 +147,15 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Call {
-    /// Answers [`Reply::Hello`].
-    Hello,
+    /// Answers [`Reply::Hello`] with the newest version that both sides speak, or a [`Failure`] when there is none.
+    Hello {
+        /// The oldest version that the client speaks.
+        #[serde(default = "one")]
+        oldest_version: u32,
+        /// The newest.
+        #[serde(default = "one")]
+        newest_version: u32,
+    },
     /// Answers [`Reply::State`].
     State,
     /// Answers [`Reply::Done`], then sends events on this connection. An exit that has happened already is sent at once.
@@ -164,6 +187,16 @@ pub enum Call {
         /// Signal number.
         signal: i32,
     },
+}
+
+impl Call {
+    /// A hello of a client that speaks what this crate does.
+    pub const fn hello() -> Self {
+        Self::Hello {
+            oldest_version: OLDEST_VERSION,
+            newest_version: VERSION,
+        }
+    }
 }
 
 /// One more process in a running container.
@@ -218,10 +251,16 @@ pub enum Reply {
     Failed(Failure),
     /// Who answers.
     Hello {
-        /// Protocol version of the shim.
+        /// The version to speak.
         version: u32,
         /// The container's id.
         id: String,
+        /// The oldest version that the shim speaks.
+        #[serde(default = "one")]
+        oldest_version: u32,
+        /// The newest.
+        #[serde(default = "one")]
+        newest_version: u32,
     },
     /// How the container is.
     State(ShimState),
@@ -264,6 +303,14 @@ pub struct ExitRecord {
     pub oom_killed: bool,
     /// When it ended, nanoseconds since the Unix epoch.
     pub finished_at_unix_ns: i64,
+    /// Output that did not get into the log, in bytes as the program wrote them: a full disk, a buffer that was full.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_lost_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a container is: the reply to [`Call::State`] and, written at start, the content of [`SHIM_STATE_FILE`].
@@ -287,6 +334,9 @@ pub struct ShimState {
     /// Execs that run now: exec id to process id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub execs: BTreeMap<String, i32>,
+    /// Output that did not get into the log until now, in bytes as the program wrote them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_lost_bytes: u64,
 }
 
 /// Why something could not be done, for programs and for people.
@@ -321,7 +371,8 @@ pub enum FailureCode {
     Unsupported,
     /// The process or exec is not running.
     NotRunning,
-    /// Anything else.
+    /// Anything else, and what an older reader does not know.
+    #[serde(other)]
     Failed,
 }
 
@@ -376,6 +427,7 @@ mod tests {
             signal: Some(9),
             oom_killed: true,
             finished_at_unix_ns: 5,
+            log_lost_bytes: 0,
         };
         for message in [
             Message::Started {
@@ -411,6 +463,56 @@ mod tests {
                 "{json}"
             );
         }
+    }
+
+    /// What an older shim said is understood, and what an older engine asked for is read as it was meant.
+    #[test]
+    fn a_recorded_conversation_is_understood() {
+        let recorded = include_str!("../../mini/tests/conversations/v1.txt");
+        let (mut requests, mut messages) = (0, 0);
+        for line in recorded.lines() {
+            if let Some(config) = line.strip_prefix("shim.json ") {
+                let config: ShimConfig = serde_json::from_str(config).unwrap();
+                assert_eq!((config.version, config.oldest_version), (1, 0));
+            } else if let Some((_, request)) = line.split_once(" > ") {
+                serde_json::from_str::<Request>(request).unwrap();
+                requests += 1;
+            } else if let Some((_, message)) = line.split_once(" < ") {
+                serde_json::from_str::<Message>(message).unwrap();
+                messages += 1;
+            }
+        }
+        assert!(requests >= 8 && messages >= 12, "{requests} {messages}");
+    }
+
+    #[test]
+    fn a_hello_without_versions_is_of_the_first() {
+        let request: Request = serde_json::from_str(r#"{"seq":1,"op":"hello"}"#).unwrap();
+        assert_eq!(
+            request.call,
+            Call::Hello {
+                oldest_version: 1,
+                newest_version: 1
+            }
+        );
+    }
+
+    #[test]
+    fn what_a_newer_peer_adds_is_passed_over() {
+        let request: Request =
+            serde_json::from_str(r#"{"seq":1,"op":"state","verbose":true,"nested":{"a":[1]}}"#)
+                .unwrap();
+        assert_eq!(request.call, Call::State);
+        let message =
+            r#"{"t":"reply","seq":1,"reply":"failed","code":"too_hot","message":"x","degrees":99}"#;
+        let Message::Reply {
+            reply: Reply::Failed(failure),
+            ..
+        } = serde_json::from_str(message).unwrap()
+        else {
+            panic!("no failure")
+        };
+        assert_eq!(failure.code, FailureCode::Failed);
     }
 
     proptest::proptest! {

@@ -96,6 +96,46 @@ pub fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// As [`fork`], but of the descriptors the child has only 0, 1, 2 and those that are named here, under the same numbers.
+///
+/// Everything else that owns a descriptor owns nothing in the child any more: it is for one that goes its own way with what it was
+/// given, and ends by [`exit_now`].
+///
+/// # Errors
+/// As [`fork`]. In the child an error of `close_range` ends it with status 1.
+///
+/// Source: `man 2 close_range`.
+pub fn fork_keeping(kept: &[BorrowedFd<'_>]) -> io::Result<Option<i32>> {
+    let mut numbers: Vec<u32> = kept
+        .iter()
+        .filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok())
+        .filter(|number| *number > 2)
+        .collect();
+    numbers.sort_unstable();
+    if let Some(pid) = fork()? {
+        return Ok(Some(pid));
+    }
+    let mut first = 3;
+    for number in numbers {
+        close_range(first, number - 1);
+        first = number + 1;
+    }
+    close_range(first, u32::MAX);
+    Ok(None)
+}
+
+/// In a child that goes its own way: closes descriptors, or ends it.
+fn close_range(first: u32, last: u32) {
+    if first > last {
+        return;
+    }
+    // SAFETY: takes no pointer. The owners of what is closed are copies in the child, which its caller does not use.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if closed < 0 {
+        exit_now(1);
+    }
+}
+
 const CLONE_PIDFD: u32 = 0x1000;
 const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;

@@ -583,6 +583,14 @@ fn check_host(engine: &Engine, config: &ContainerConfig, host: &HostConfig) -> R
             }
             spec::log_option(key, value)?;
         }
+        let option = |key| log.config.as_ref().and_then(|config| config.get(key));
+        if option("max-buffer-size").is_some()
+            && option("mode").is_none_or(|mode| mode != "non-blocking")
+        {
+            return invalid(
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            );
+        }
     }
     for (name, mode) in [
         ("pid", &host.pid_mode),

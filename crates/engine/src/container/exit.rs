@@ -93,6 +93,7 @@ pub(super) async fn lost(
         signal: None,
         oom_killed: false,
         finished_at_unix_ns: time::now_ns(),
+        log_lost_bytes: 0,
     })
 }
 

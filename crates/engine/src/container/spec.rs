@@ -33,6 +33,9 @@ pub(crate) use security::Security;
 use super::{capabilities, handle::Container, limits, record::ContainerRecord, user::User};
 use crate::error::{EngineError, Result};
 
+/// What a log of the mode `non-blocking` keeps when nobody says how much, as Docker does.
+const DEFAULT_LOG_BUFFER_BYTES: u64 = 1024 * 1024;
+
 /// What of /proc and /sys says or does too much about the host: hidden.
 ///
 /// Source: moby `oci/defaults.go`.
@@ -188,6 +191,7 @@ pub(crate) fn shim(
     let config = &record.config;
     Ok(ShimConfig {
         version: shim_protocol::VERSION,
+        oldest_version: shim_protocol::OLDEST_VERSION,
         id: record.id.clone(),
         runtime_root: runtime_root.to_string_lossy().into_owned(),
         stdin_open: config.open_stdin == Some(true),
@@ -221,14 +225,20 @@ fn log(container: &Container, record: &ContainerRecord) -> Result<Option<LogConf
         path: container.log_path().to_string_lossy().into_owned(),
         max_size_bytes: 0,
         max_files: 1,
+        max_buffer_bytes: None,
     };
+    let mut buffer_bytes = DEFAULT_LOG_BUFFER_BYTES;
+    let mut blocking = true;
     for (key, value) in config.config.iter().flatten() {
         match log_option(key, value)? {
             Some(LogOption::MaxSize(bytes)) => log.max_size_bytes = bytes,
             Some(LogOption::MaxFiles(files)) => log.max_files = files,
+            Some(LogOption::Blocking(wanted)) => blocking = wanted,
+            Some(LogOption::MaxBufferSize(bytes)) => buffer_bytes = bytes,
             None => {}
         }
     }
+    log.max_buffer_bytes = (!blocking).then_some(buffer_bytes);
     Ok(Some(log))
 }
 
@@ -239,6 +249,10 @@ pub(crate) enum LogOption {
     MaxSize(u64),
     /// Keep so many files.
     MaxFiles(u32),
+    /// The program waits when its log cannot be written at once.
+    Blocking(bool),
+    /// When it does not wait: keep so many bytes until they can be written.
+    MaxBufferSize(u64),
 }
 
 /// Reads an option of the log.
@@ -257,8 +271,20 @@ pub(crate) fn log_option(key: &str, value: &str) -> Result<Option<LogOption>> {
         "max-file" => Some(LogOption::MaxFiles(
             value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?,
         )),
-        // The shim never holds a program up for its log, and never drops a line: both modes are the same here.
-        "mode" if !matches!(value, "blocking" | "non-blocking") => return Err(invalid()),
+        "mode" => Some(LogOption::Blocking(match value {
+            "blocking" => true,
+            "non-blocking" => false,
+            _ => {
+                return Err(EngineError::Invalid(format!(
+                    "logger: logging mode not supported: {value}"
+                )));
+            }
+        })),
+        "max-buffer-size" => Some(LogOption::MaxBufferSize(
+            parse_size(value)
+                .filter(|size| *size > 0)
+                .ok_or_else(invalid)?,
+        )),
         _ => None,
     })
 }

@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use shim_protocol::{AttachStreams, MAX_LINE_BYTES, Message, SLOW_CLIENT_PATIENCE};
+use shim_protocol::{
+    AttachStreams, MAX_LINE_BYTES, Message, SHARED_CLIENT_PATIENCE, SLOW_CLIENT_PATIENCE,
+};
 
 use crate::clock;
 use crate::shim::log::Stream;
@@ -15,6 +17,10 @@ const MAX_UNSENT_BYTES: usize = 256 * 1024;
 /// A client that is waited for, and takes nothing for this long, is let go: neither the program nor the end of the shim
 /// hangs on it. What it missed is in the log.
 const PATIENCE_NS: u64 = SLOW_CLIENT_PATIENCE.as_secs() * 1_000_000_000;
+
+/// As [`PATIENCE_NS`] while others read the same process, for one that takes less than [`PACE_BYTES`].
+const SHARED_PATIENCE_NS: u64 = SHARED_CLIENT_PATIENCE.as_secs() * 1_000_000_000;
+const PACE_BYTES: usize = 64 * 1024;
 
 /// Whose streams a connection carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,9 @@ pub(crate) struct Connection {
     unsent: Vec<u8>,
     /// When the client took something, or everything was sent, on the monotonic clock.
     progress_ns: u64,
+    /// When it had taken [`PACE_BYTES`] more, or everything was sent, and how much it has taken since.
+    pace_ns: u64,
+    pace_bytes: usize,
     /// Close when everything is sent.
     pub(crate) closing: bool,
     /// The peer is gone.
@@ -87,6 +96,8 @@ impl Connection {
             role,
             unsent: Vec::new(),
             progress_ns: 0,
+            pace_ns: 0,
+            pace_bytes: 0,
             closing: false,
             dead: false,
         }
@@ -105,15 +116,36 @@ impl Connection {
         !self.dead && self.unsent.len() > MAX_UNSENT_BYTES
     }
 
-    /// When the client is let go if it takes nothing until then; [`None`] while nobody waits for it.
-    pub(crate) fn given_up_at_ns(&self) -> Option<u64> {
-        let waited_for = self.is_full() || (self.closing && self.has_unsent());
-        (waited_for && !self.dead).then(|| self.progress_ns + PATIENCE_NS)
+    /// When the client is let go if it does not take more until then; [`None`] while nobody waits for it. Sooner when others
+    /// read the same process.
+    pub(crate) fn given_up_at_ns(&self, shared: bool) -> Option<u64> {
+        if self.dead {
+            None
+        } else if self.is_full() && shared {
+            Some(self.pace_ns + SHARED_PATIENCE_NS)
+        } else {
+            let waited_for = self.is_full() || (self.closing && self.has_unsent());
+            waited_for.then_some(self.progress_ns + PATIENCE_NS)
+        }
     }
 
     /// Nothing more to do here.
     pub(crate) fn is_done(&self) -> bool {
         self.dead || (self.closing && self.unsent.is_empty())
+    }
+
+    /// The process whose streams it carries.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match &self.role {
+            Role::Control { .. } => None,
+            Role::Stream { target, .. } => Some(target),
+        }
+    }
+
+    /// It carries this process's output.
+    pub(crate) fn reads(&self, wanted: &Target) -> bool {
+        matches!(&self.role, Role::Stream { target, streams, .. }
+            if target == wanted && (streams.stdout || streams.stderr))
     }
 
     /// It carries this process's streams.
@@ -156,6 +188,8 @@ impl Connection {
         }
         if self.unsent.is_empty() {
             self.progress_ns = clock::monotonic_ns();
+            self.pace_ns = self.progress_ns;
+            self.pace_bytes = 0;
         }
         for part in parts {
             self.unsent.extend_from_slice(part);
@@ -183,6 +217,11 @@ impl Connection {
         }
         if sent > 0 {
             self.progress_ns = clock::monotonic_ns();
+            self.pace_bytes += sent;
+            if self.pace_bytes >= PACE_BYTES {
+                self.pace_ns = self.progress_ns;
+                self.pace_bytes = 0;
+            }
         }
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {

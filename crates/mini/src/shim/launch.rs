@@ -11,7 +11,8 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 use shim_protocol::{
-    ExitRecord, Message, SHIM_CONFIG_FILE, SHIM_SOCKET_FILE, SHIM_STATE_FILE, ShimConfig, ShimState,
+    ExitRecord, Message, OLDEST_VERSION, SHIM_CONFIG_FILE, SHIM_SOCKET_FILE, SHIM_STATE_FILE,
+    ShimConfig, ShimState, VERSION,
 };
 use sys::namespace::Namespaces;
 use sys::signal::SignalSet;
@@ -119,12 +120,20 @@ fn read_config(bundle: &Path) -> Result<ShimConfig> {
     let json = std::fs::read(&path).map_err(|error| Error::sys("read", path.display(), error))?;
     let config: ShimConfig = serde_json::from_slice(&json)
         .map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))?;
-    if config.version != shim_protocol::VERSION {
+    // A newer engine says which older readers understand it.
+    let oldest = match config.oldest_version {
+        0 => config.version,
+        oldest => oldest,
+    };
+    if oldest > VERSION || config.version < OLDEST_VERSION {
         return Err(Error::invalid(format!(
-            "shim protocol version {} is not {}",
+            "read {}: shim protocol version {} is not among {OLDEST_VERSION} to {VERSION}",
+            path.display(),
             config.version,
-            shim_protocol::VERSION
-        )));
+        ))
+        .with_hint(
+            "the engine and mini are of different releases: install both from the same one",
+        ));
     }
     Ok(config)
 }
@@ -292,6 +301,7 @@ fn make_reachable(
         start_ticks: start_ticks(process.pid).unwrap_or_default(),
         started_at_unix_ns: process.started_at_unix_ns,
         exit: None,
+        log_lost_bytes: 0,
         execs: std::collections::BTreeMap::new(),
     };
     on_disk.write_shim_state(&state)?;

@@ -3,14 +3,15 @@
 //! `2026-01-31T10:00:00.123456789Z stdout F text`, or `P` for a part of a line longer than [`MAX_LINE_BYTES`].
 //! Source: kubernetes/design-proposals, CRI log format.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::BorrowedFd;
 
+use rustix::event::PollFlags;
 use shim_protocol::LogConfig;
 
 use crate::clock;
+use crate::shim::log_buffer::LogBuffer;
+use crate::shim::log_file::LogFile;
 
 /// A line longer than this is written in parts.
 pub(crate) const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -35,26 +36,21 @@ impl Stream {
     }
 }
 
-/// Writes output to the current log file.
+/// Takes output and logs it.
 #[derive(Debug)]
 pub(crate) struct Log {
-    config: LogConfig,
-    file: File,
-    size_bytes: u64,
+    sink: Sink,
     /// The beginning of a line whose end has not come yet, of each stream.
     rest: [Vec<u8>; 2],
     /// Lines on their way to the file; kept to save allocations.
     lines: Vec<u8>,
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
+/// Where lines go: into the file at once, for which the program waits if it must, or into a bounded buffer.
+#[derive(Debug)]
+enum Sink {
+    File(LogFile),
+    Buffer(LogBuffer),
 }
 
 impl Log {
@@ -63,30 +59,57 @@ impl Log {
     /// # Errors
     /// Those of opening the file.
     pub(crate) fn open(config: LogConfig) -> io::Result<Self> {
-        let (file, size_bytes) = open(Path::new(&config.path))?;
+        let sink = match config.max_buffer_bytes {
+            None => Sink::File(LogFile::open(config)?),
+            Some(max_bytes) => Sink::Buffer(LogBuffer::open(config, max_bytes)?),
+        };
         Ok(Self {
-            config,
-            file,
-            size_bytes,
+            sink,
             rest: [Vec::new(), Vec::new()],
             lines: Vec::new(),
         })
     }
 
-    /// Takes output as it came; writes the lines that are whole.
-    ///
-    /// # Errors
-    /// Those of the file; the lines are lost then.
-    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    /// Output that did not get into the log, in bytes as the program wrote them.
+    pub(crate) fn lost_bytes_total(&self) -> u64 {
+        match &self.sink {
+            Sink::File(file) => file.lost_bytes_total(),
+            Sink::Buffer(buffer) => buffer.lost_bytes_total(),
+        }
+    }
+
+    /// What to poll for [`Log::serve`].
+    pub(crate) fn wanted(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match &self.sink {
+            Sink::File(_) => None,
+            Sink::Buffer(buffer) => buffer.wanted(),
+        }
+    }
+
+    /// Something happened there.
+    pub(crate) fn serve(&mut self) {
+        if let Sink::Buffer(buffer) = &mut self.sink {
+            buffer.serve();
+        }
+    }
+
+    /// Whether a child that has ended was the log's.
+    pub(crate) fn ended(&mut self, pid: i32) -> bool {
+        match &mut self.sink {
+            Sink::File(_) => false,
+            Sink::Buffer(buffer) => buffer.ended(pid),
+        }
+    }
+
+    /// Takes output as it came; logs the lines that are whole. What cannot be logged is counted.
+    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         let now = clock::rfc3339(clock::unix_ns());
-        let mut result = Ok(());
         let mut left = bytes;
         while !left.is_empty() {
             let used = self.collect(stream, &now, left);
             left = left.get(used..).unwrap_or_default();
-            result = result.and(self.flush());
+            self.flush();
         }
-        result
     }
 
     /// Makes lines of output until there are enough for one write: short ones grow many times by what stands before them.
@@ -118,11 +141,8 @@ impl Log {
         position
     }
 
-    /// Writes what has no line end, when no more will come.
-    ///
-    /// # Errors
-    /// Those of the file.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    /// Logs what has no line end, when no more will come, and waits until all is where it should be.
+    pub(crate) fn finish(&mut self) {
         let now = clock::rfc3339(clock::unix_ns());
         for (rest, name) in self.rest.iter_mut().zip(["stdout", "stderr"]) {
             if !rest.is_empty() {
@@ -131,84 +151,21 @@ impl Log {
                 rest.clear();
             }
         }
-        self.flush()
+        self.flush();
+        if let Sink::Buffer(buffer) = &mut self.sink {
+            buffer.finish();
+        }
     }
 
-    /// Writes the lines, each file up to its size. All are tried, and the first error is told.
-    fn flush(&mut self) -> io::Result<()> {
-        let lines = std::mem::take(&mut self.lines);
-        let mut result = Ok(());
-        let mut rest = lines.as_slice();
-        while !rest.is_empty() {
-            let mut fitting = self.fitting(rest);
-            if fitting == 0 {
-                result = result.and(self.rotate());
-                // Also when it could not be rotated: a file that is too long is better than lines lost.
-                fitting = self.fitting(rest).max(first_line(rest));
-            }
-            let (now, later) = rest.split_at_checked(fitting).unwrap_or((rest, &[]));
-            result = result.and(self.append(now));
-            rest = later;
+    fn flush(&mut self) {
+        match &mut self.sink {
+            Sink::File(file) => file.write(&self.lines),
+            Sink::Buffer(buffer) => buffer.write(&self.lines),
         }
-        self.lines = lines;
         self.lines.clear();
         // One flood must not keep its room for ever.
         self.lines.shrink_to(FLUSH_BYTES);
-        result
     }
-
-    /// How much of some lines has room in the current file, in whole lines. One line has always room in an empty file.
-    fn fitting(&self, lines: &[u8]) -> usize {
-        let max = self.config.max_size_bytes;
-        if max == 0 {
-            return lines.len();
-        }
-        let room = usize::try_from(max.saturating_sub(self.size_bytes)).unwrap_or(usize::MAX);
-        let window = lines.get(..room).unwrap_or(lines);
-        match window.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => end + 1,
-            None if self.size_bytes == 0 => first_line(lines),
-            None => 0,
-        }
-    }
-
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all(lines);
-        match &written {
-            Ok(()) => self.size_bytes += lines.len() as u64,
-            // The disk is full: no half of a line stays, so that the next whole one begins where it should.
-            Err(_) => drop(self.file.set_len(self.size_bytes)),
-        }
-        written
-    }
-
-    /// `log` becomes `log.1`, that `log.2`, and so on; the oldest goes.
-    fn rotate(&mut self) -> io::Result<()> {
-        let numbered = |number: u32| PathBuf::from(format!("{}.{number}", self.config.path));
-        let kept = self.config.max_files.saturating_sub(1);
-        let ignore_missing = |result: io::Result<()>| match result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        for number in (1..kept).rev() {
-            ignore_missing(std::fs::rename(numbered(number), numbered(number + 1)))?;
-        }
-        if kept == 0 {
-            ignore_missing(std::fs::remove_file(&self.config.path))?;
-        } else {
-            ignore_missing(std::fs::rename(&self.config.path, numbered(1)))?;
-        }
-        (self.file, self.size_bytes) = open(Path::new(&self.config.path))?;
-        Ok(())
-    }
-}
-
-/// Length of the first line, with its end.
-fn first_line(lines: &[u8]) -> usize {
-    lines
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(lines.len(), |end| end + 1)
 }
 
 fn put(lines: &mut Vec<u8>, now: &str, stream: &str, tag: char, rest: &[u8], line: &[u8]) {
@@ -223,6 +180,7 @@ fn put(lines: &mut Vec<u8>, now: &str, stream: &str, tag: char, rest: &[u8], lin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn log(max_size_bytes: u64, max_files: u32) -> (tempfile::TempDir, Log) {
         let dir = tempfile::tempdir().unwrap();
@@ -231,6 +189,7 @@ mod tests {
             path,
             max_size_bytes,
             max_files,
+            max_buffer_bytes: None,
         })
         .unwrap();
         (dir, log)
@@ -265,10 +224,10 @@ mod tests {
     #[test]
     fn lines_are_whole_and_streams_apart() {
         let (dir, mut log) = log(0, 1);
-        log.write(Stream::Stdout, b"one\ntw").unwrap();
-        log.write(Stream::Stderr, b"bad\n").unwrap();
-        log.write(Stream::Stdout, b"o\nlast").unwrap();
-        log.finish().unwrap();
+        log.write(Stream::Stdout, b"one\ntw");
+        log.write(Stream::Stderr, b"bad\n");
+        log.write(Stream::Stdout, b"o\nlast");
+        log.finish();
         assert_eq!(text(dir.path(), "stdout"), b"one\ntwo\nlast");
         assert_eq!(text(dir.path(), "stderr"), b"bad\n");
     }
@@ -277,8 +236,7 @@ mod tests {
     fn rotation_keeps_so_many_files_and_loses_no_line_in_between() {
         let (dir, mut log) = log(100, 3);
         for number in 0..10 {
-            log.write(Stream::Stdout, format!("line {number}\n").as_bytes())
-                .unwrap();
+            log.write(Stream::Stdout, format!("line {number}\n").as_bytes());
         }
         let names = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(names, 3);
@@ -300,10 +258,10 @@ mod tests {
             let (dir, mut log) = log(0, 1);
             let mut all = Vec::new();
             for piece in &pieces {
-                log.write(Stream::Stdout, piece).unwrap();
+                log.write(Stream::Stdout, piece);
                 all.extend_from_slice(piece);
             }
-            log.finish().unwrap();
+            log.finish();
             proptest::prop_assert_eq!(text(dir.path(), "stdout"), all);
         }
     }

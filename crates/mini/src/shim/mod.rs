@@ -8,8 +8,16 @@ mod connection;
 mod exec;
 mod launch;
 mod log;
+mod log_buffer;
+mod log_file;
 mod server;
 mod streams;
 mod wait;
 
 pub use launch::run;
+
+/// The shim's own messages go to its standard error, a file of the engine's.
+#[expect(clippy::print_stderr, reason = "there is no other place to say it")]
+fn message(text: &str) {
+    eprintln!("{} {text}", crate::clock::rfc3339(crate::clock::unix_ns()));
+}

@@ -7,7 +7,10 @@ use cgroups::{Cgroup, OomWatch};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, pidfd_send_signal, wait};
-use shim_protocol::{AttachStreams, Call, Event, ExitRecord, Message, Reply, Request, ShimState};
+use shim_protocol::{
+    AttachStreams, Call, Event, ExitRecord, Message, OLDEST_VERSION, Reply, Request, ShimState,
+    VERSION,
+};
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -15,6 +18,7 @@ use crate::process::spawn::Spawned;
 use crate::shim::connection::{Connection, Role, Target};
 use crate::shim::exec::{self, Joinable};
 use crate::shim::log::{Log, Stream};
+use crate::shim::message;
 use crate::shim::streams::{Read, Streams};
 use crate::shim::wait::Token;
 
@@ -115,9 +119,20 @@ impl<'a> Server<'a> {
     /// Does what was to be done by now.
     fn handle_time(&mut self) {
         let now_ns = clock::monotonic_ns();
-        for connection in &mut self.connections {
-            if connection.given_up_at_ns().is_some_and(|at| at <= now_ns) {
-                eprint_line("a client that takes nothing is let go");
+        for index in 0..self.connections.len() {
+            let Some(connection) = self.connections.get(index) else {
+                break;
+            };
+            let shared = self.is_shared(connection);
+            let given_up = connection.given_up_at_ns(shared);
+            if given_up.is_some_and(|at| at <= now_ns)
+                && let Some(connection) = self.connections.get_mut(index)
+            {
+                message(if shared {
+                    "a client that is slower than others is let go"
+                } else {
+                    "a client that takes nothing is let go"
+                });
                 connection.dead = true;
             }
         }
@@ -127,6 +142,17 @@ impl<'a> Server<'a> {
             self.oom_look = None;
             self.count_kills(looks);
         }
+    }
+
+    /// Whether others read the process that this client reads: they should not wait for it.
+    pub(super) fn is_shared(&self, connection: &Connection) -> bool {
+        connection.target().is_some_and(|target| {
+            let readers = self
+                .connections
+                .iter()
+                .filter(|other| other.reads(target) && !other.dead);
+            readers.count() > 1
+        })
     }
 
     pub(super) fn streams_of(&self, target: &Target) -> Option<&Streams> {
@@ -148,6 +174,11 @@ impl<'a> Server<'a> {
             Token::Listener => self.accept(),
             Token::Signals => self.reap(),
             Token::Oom => self.count_kills(0),
+            Token::Log => {
+                if let Some(log) = &mut self.log {
+                    log.serve();
+                }
+            }
             Token::Output(target, stream) => {
                 self.pass_output(&target, stream);
             }
@@ -179,10 +210,7 @@ impl<'a> Server<'a> {
         if let Read::Bytes(count) = read {
             let bytes = buffer.get(..count).unwrap_or_default();
             if let (Target::Container, Some(log)) = (target, &mut self.log) {
-                // A full disk must not stop the program: clients still get it, and the shim's own log says so.
-                if let Err(error) = log.write(stream, bytes) {
-                    eprint_line(&format!("write the container's log: {error}"));
-                }
+                log.write(stream, bytes);
             }
             for connection in self
                 .connections
@@ -270,13 +298,7 @@ impl<'a> Server<'a> {
     fn serve_request(&mut self, index: usize, line: &[u8]) {
         let request: Request = match serde_json::from_slice(line) {
             Ok(request) => request,
-            Err(error) => {
-                if let Some(connection) = self.connections.get_mut(index) {
-                    eprint_line(&format!("a request that is not understood: {error}"));
-                    connection.dead = true;
-                }
-                return;
-            }
+            Err(error) => return self.not_understood(index, line, &error),
         };
         let seq = request.seq;
         let reply = self
@@ -285,6 +307,28 @@ impl<'a> Server<'a> {
         if let Some(reply) = reply {
             self.answer(index, seq, reply);
         }
+    }
+
+    /// A request of a newer client is answered; a line that is none ends its connection.
+    fn not_understood(&mut self, index: usize, line: &[u8], error: &serde_json::Error) {
+        let request: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        let seq = request.get("seq").and_then(serde_json::Value::as_u64);
+        let op = request.get("op").and_then(serde_json::Value::as_str);
+        let (Some(seq), Some(op)) = (seq, op) else {
+            message(&format!("a line that is no request: {error}"));
+            if let Some(connection) = self.connections.get_mut(index) {
+                connection.dead = true;
+            }
+            return;
+        };
+        let refusal = if error.to_string().starts_with("unknown variant") {
+            Error::unsupported(format!("this shim does not know the request {op:?}")).with_hint(
+                format!("it speaks version {VERSION} of the protocol; a container that is started again gets a newer shim"),
+            )
+        } else {
+            Error::invalid(format!("read the request {op:?}: {error}"))
+        };
+        self.answer(index, seq, Reply::Failed(refusal.to_failure()));
     }
 
     fn answer(&mut self, index: usize, seq: u64, reply: Reply) {
@@ -303,9 +347,14 @@ impl<'a> Server<'a> {
             }
         };
         Ok(Some(match call {
-            Call::Hello => Reply::Hello {
-                version: shim_protocol::VERSION,
+            Call::Hello {
+                oldest_version,
+                newest_version,
+            } => Reply::Hello {
+                version: common_version(oldest_version, newest_version)?,
                 id: self.joinable.id.to_owned(),
+                oldest_version: OLDEST_VERSION,
+                newest_version: VERSION,
             },
             Call::State => {
                 self.state.execs = self
@@ -313,6 +362,7 @@ impl<'a> Server<'a> {
                     .iter()
                     .map(|(id, exec)| (id.clone(), exec.pid))
                     .collect();
+                self.state.log_lost_bytes = self.log.as_ref().map_or(0, Log::lost_bytes_total);
                 Reply::State(self.state.clone())
             }
             Call::Watch => {
@@ -433,6 +483,9 @@ impl<'a> Server<'a> {
                 .map(|(id, _)| id.clone())
             {
                 self.end_exec(&id, exit_code(status));
+            } else if let Some(log) = &mut self.log {
+                // Any other is an orphan that came to us.
+                log.ended(pid);
             }
         }
         if let Some(status) = first {
@@ -455,7 +508,7 @@ impl<'a> Server<'a> {
         let finished_at_unix_ns = clock::unix_ns();
         // With the host's or another's process namespace the rest would live on; with its own the kernel has ended it.
         if let Err(error) = self.cgroup.kill_all(std::time::Duration::from_secs(5)) {
-            eprint_line(&error.to_string());
+            message(&error.to_string());
         }
         while let Some(id) = self.execs.keys().next().cloned() {
             let status = self.execs.get(&id).and_then(|exec| {
@@ -466,8 +519,8 @@ impl<'a> Server<'a> {
             self.end_exec(&id, status.map_or(137, exit_code));
         }
         self.drain(&Target::Container);
-        if let Some(Err(error)) = self.log.as_mut().map(Log::finish) {
-            eprint_line(&format!("write the container's log: {error}"));
+        if let Some(log) = &mut self.log {
+            log.finish();
         }
         self.count_kills(OOM_LOOKS);
         self.oom = None;
@@ -477,10 +530,11 @@ impl<'a> Server<'a> {
             signal: status.terminating_signal(),
             oom_killed: self.oom_kills_total > 0,
             finished_at_unix_ns,
+            log_lost_bytes: self.log.as_ref().map_or(0, Log::lost_bytes_total),
         };
         self.listener = None;
         if let Err(error) = self.ending.end(&exit, &self.cgroup) {
-            eprint_line(&error.to_string());
+            message(&error.to_string());
         }
         self.state.exit = Some(exit.clone());
         self.tell_watchers(&Event::Exited(exit));
@@ -530,6 +584,18 @@ impl<'a> Server<'a> {
     }
 }
 
+/// The newest version that both sides speak.
+fn common_version(oldest: u32, newest: u32) -> Result<u32> {
+    let common = newest.min(VERSION);
+    if common >= oldest.max(OLDEST_VERSION) {
+        return Ok(common);
+    }
+    Err(Error::unsupported(format!(
+        "the client speaks versions {oldest} to {newest} of the shim's protocol, this shim {OLDEST_VERSION} to {VERSION}"
+    ))
+    .with_hint("stop the container and start it again: it then gets a shim of the engine's version"))
+}
+
 fn named(signal: i32) -> Result<Signal> {
     Signal::from_named_raw(signal)
         .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent")))
@@ -554,12 +620,6 @@ fn exit_code(status: WaitStatus) -> i32 {
 fn wait_for(pid: i32) -> Option<WaitStatus> {
     let (_, status) = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()).ok()??;
     Some(status)
-}
-
-/// The shim's own log is its standard error, a file of the engine's.
-#[expect(clippy::print_stderr, reason = "there is no other place to say it")]
-fn eprint_line(text: &str) {
-    eprintln!("{} {text}", clock::rfc3339(clock::unix_ns()));
 }
 
 impl Error {

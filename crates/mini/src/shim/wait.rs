@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::shim::connection::{Connection, Role, Target};
-use crate::shim::log::Stream;
+use crate::shim::log::{Log, Stream};
 use crate::shim::server::Server;
 use crate::shim::streams::Streams;
 
@@ -21,6 +21,7 @@ pub(super) enum Token {
     Listener,
     Signals,
     Oom,
+    Log,
     Output(Target, Stream),
     Input(Target),
     /// Its index, and whether the peer is gone.
@@ -42,6 +43,9 @@ impl Server<'_> {
         }
         if let Some(oom) = &self.oom {
             wanted.push((Token::Oom, oom.as_fd(), PollFlags::IN));
+        }
+        if let Some((fd, flags)) = self.log.as_ref().and_then(Log::wanted) {
+            wanted.push((Token::Log, fd, flags));
         }
         for (target, streams) in self.all_streams() {
             if !self
@@ -97,7 +101,7 @@ impl Server<'_> {
         let at_ns = self
             .connections
             .iter()
-            .filter_map(Connection::given_up_at_ns)
+            .filter_map(|connection| connection.given_up_at_ns(self.is_shared(connection)))
             .chain(self.oom_look.map(|(at_ns, _)| at_ns))
             .min()?;
         let left = std::time::Duration::from_nanos(at_ns.saturating_sub(clock::monotonic_ns()));

@@ -32,6 +32,7 @@ mod shim_client;
 mod shim_exec;
 mod shim_life;
 mod shim_log;
+mod shim_versions;
 mod terminal;
 mod trace;
 mod user_namespace;

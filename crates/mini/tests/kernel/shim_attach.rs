@@ -280,12 +280,7 @@ fn kernel_nonsense_ends_the_connection_and_nothing_else() {
         return;
     };
     let (mut shim, _) = Shim::start(&bundle, |_| {});
-    for nonsense in [
-        &b"GET / HTTP/1.1\r\n"[..],
-        b"{\"seq\":1,\"op\":\"nope\"}\n",
-        b"\n",
-        &[0xff; 10_000],
-    ] {
+    for nonsense in [&b"GET / HTTP/1.1\r\n"[..], b"\n", &[0xff; 10_000]] {
         let mut other = shim.connect();
         other.stream.write_all(nonsense).ok();
         end_input(&other.stream);
@@ -303,4 +298,39 @@ fn kernel_nonsense_ends_the_connection_and_nothing_else() {
     assert!(state.exit.is_none());
     shim.signal(9);
     shim.finish();
+}
+
+/// With others at the same output a client that does not read costs them little, and once.
+#[test]
+fn kernel_a_client_that_reads_nothing_does_not_hold_up_others() {
+    let Some(mut bundle) = Bundle::new() else {
+        return;
+    };
+    bundle.config["process"]["args"] = json!(["seq", "200000"]);
+    let (shim, mut streams) = Shim::start(&bundle, |config| config.attached = vec![OUTPUT; 20]);
+    let started = Instant::now();
+    let asleep = streams.split_off(10);
+    let readers: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| std::thread::spawn(move || frames(&mut stream).0))
+        .collect();
+    let expected = (1..=200_000)
+        .map(|number| number.to_string() + "\n")
+        .collect::<Vec<_>>()
+        .concat();
+    for reader in readers {
+        assert!(reader.join().unwrap() == expected, "output is missing");
+    }
+    assert!(
+        started.elapsed() < SLOW_CLIENT_PATIENCE,
+        "they were held up"
+    );
+    assert_eq!(shim.finish().exit_code, 0);
+    assert_eq!(log_lines(&bundle.log_file()).len(), 200_000);
+    let messages = bundle.shim_messages();
+    assert_eq!(
+        messages.matches("slower than others is let go").count(),
+        asleep.len(),
+        "{messages}"
+    );
 }

@@ -154,6 +154,7 @@ impl Bundle {
     fn shim_config(&self) -> ShimConfig {
         ShimConfig {
             version: shim_protocol::VERSION,
+            oldest_version: shim_protocol::OLDEST_VERSION,
             id: self.id.clone(),
             runtime_root: self.state_root().to_str().unwrap().to_owned(),
             stdin_open: false,
@@ -163,6 +164,7 @@ impl Bundle {
                 path: self.log_file().to_str().unwrap().to_owned(),
                 max_size_bytes: 0,
                 max_files: 1,
+                max_buffer_bytes: None,
             }),
             exit_file: self.exit_file().to_str().unwrap().to_owned(),
             attached: Vec::new(),
@@ -200,14 +202,23 @@ impl<'a> Shim<'a> {
         bundle: &'a Bundle,
         change: impl FnOnce(&mut ShimConfig),
     ) -> (Self, Vec<UnixStream>) {
-        bundle.write();
         let mut config = bundle.shim_config();
         change(&mut config);
-        std::fs::write(
-            bundle.path().join(SHIM_CONFIG_FILE),
-            serde_json::to_vec(&config).unwrap(),
-        )
-        .unwrap();
+        Self::launch_with(bundle, |path| {
+            let json = serde_json::to_vec(&config).unwrap();
+            std::fs::write(path.join(SHIM_CONFIG_FILE), json).unwrap();
+        })
+    }
+
+    /// The same with a configuration that is written by `write` into the bundle.
+    pub(crate) fn launch_with(
+        bundle: &'a Bundle,
+        write: impl FnOnce(&Path),
+    ) -> (Self, Vec<UnixStream>) {
+        bundle.write();
+        write(bundle.path());
+        let json = std::fs::read(bundle.path().join(SHIM_CONFIG_FILE)).unwrap();
+        let config: ShimConfig = serde_json::from_slice(&json).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let messages = std::fs::File::options()
             .create(true)

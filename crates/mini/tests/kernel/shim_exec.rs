@@ -171,7 +171,10 @@ fn kernel_an_exec_that_cannot_be_started_is_told_and_the_connection_goes_on() {
         assert_eq!(failure.code, code, "{failure:?}");
         assert!(failure.message.contains(words), "{failure:?}");
     }
-    assert!(matches!(shim.control.ask(Call::Hello), Reply::Hello { .. }));
+    assert!(matches!(
+        shim.control.ask(Call::hello()),
+        Reply::Hello { .. }
+    ));
     stop(shim);
 }
 

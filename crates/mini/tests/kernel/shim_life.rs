@@ -38,8 +38,10 @@ fn kernel_a_shim_answers_who_it_is_and_how_its_container_is() {
     let hello = Reply::Hello {
         version: shim_protocol::VERSION,
         id: bundle.id.clone(),
+        oldest_version: shim_protocol::OLDEST_VERSION,
+        newest_version: shim_protocol::VERSION,
     };
-    assert_eq!(shim.control.ask(Call::Hello), hello);
+    assert_eq!(shim.control.ask(Call::hello()), hello);
     let Reply::State(state) = shim.control.ask(Call::State) else {
         panic!("no state")
     };
@@ -143,7 +145,10 @@ fn kernel_a_config_of_another_version_is_refused() {
     let Some(bundle) = Bundle::shell("echo ran") else {
         return;
     };
-    let (mut shim, _) = Shim::launch(&bundle, |config| config.version = 99);
+    let (mut shim, _) = Shim::launch(&bundle, |config| {
+        config.version = 99;
+        config.oldest_version = 99;
+    });
     let Some(Message::StartFailed(failure)) = shim.control.message() else {
         panic!("not refused")
     };

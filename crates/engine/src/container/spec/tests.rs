@@ -22,6 +22,15 @@ fn sizes_and_log_options_are_read() {
     assert!(log_option("max-file", "0").is_err());
     assert!(log_option("max-size", "0").is_err());
     assert!(log_option("mode", "sometimes").is_err());
+    assert_eq!(
+        log_option("mode", "non-blocking").unwrap(),
+        Some(LogOption::Blocking(false))
+    );
+    assert_eq!(
+        log_option("max-buffer-size", "4m").unwrap(),
+        Some(LogOption::MaxBufferSize(4 << 20))
+    );
+    assert!(log_option("max-buffer-size", "0").is_err());
 }
 
 #[test]
