@@ -75,25 +75,22 @@ pub struct Sets {
 
 impl Sets {
     /// The sets that the spec asks for, of those that this process can give: a capability that the machine's own
-    /// root lacks is left out, as runc does, since the container could not use it anyway.
-    ///
-    /// # Errors
-    /// `Invalid` for an unknown name.
-    pub fn of(capabilities: &spec::Capabilities) -> Result<Self> {
+    /// root lacks is left out, as runc does, since the container could not use it anyway; so is one that has no meaning
+    /// here ([`unknown`]).
+    pub fn of(capabilities: &spec::Capabilities) -> Self {
         let bits = |names: &[String]| {
-            names.iter().try_fold(0, |bits, name| {
-                bit_of(name).map(|bit| bits | bit).ok_or_else(|| {
-                    Error::invalid(format!("process.capabilities: unknown capability {name:?}"))
-                })
-            })
+            names
+                .iter()
+                .filter_map(|name| bit_of(name))
+                .fold(0, |bits, bit| bits | bit)
         };
-        Ok(Self {
-            bounding: bits(&capabilities.bounding)?,
-            effective: bits(&capabilities.effective)?,
-            permitted: bits(&capabilities.permitted)?,
-            inheritable: bits(&capabilities.inheritable)?,
-            ambient: bits(&capabilities.ambient)?,
-        })
+        Self {
+            bounding: bits(&capabilities.bounding),
+            effective: bits(&capabilities.effective),
+            permitted: bits(&capabilities.permitted),
+            inheritable: bits(&capabilities.inheritable),
+            ambient: bits(&capabilities.ambient),
+        }
     }
 
     /// Drops from the bounding set what is not in it any more. Needs `CAP_SETPCAP`: before the user is changed.
@@ -145,6 +142,36 @@ impl Sets {
     }
 }
 
+/// Names that are no capability that we know of, each once.
+pub fn unknown(capabilities: &spec::Capabilities) -> Vec<&str> {
+    let mut names: Vec<&str> = [
+        &capabilities.bounding,
+        &capabilities.effective,
+        &capabilities.permitted,
+        &capabilities.inheritable,
+        &capabilities.ambient,
+    ]
+    .into_iter()
+    .flatten()
+    .map(String::as_str)
+    .filter(|name| bit_of(name).is_none())
+    .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Names asked for in the ambient set that cannot be there, since they are not permitted and inheritable.
+pub fn not_to_be_raised(capabilities: &spec::Capabilities) -> impl Iterator<Item = &str> {
+    let sets = Sets::of(capabilities);
+    let raisable = sets.permitted & sets.inheritable;
+    capabilities
+        .ambient
+        .iter()
+        .map(String::as_str)
+        .filter(move |name| bit_of(name).is_some_and(|bit| bit & raisable == 0))
+}
+
 fn name_of(number: u32) -> String {
     usize::try_from(number)
         .ok()
@@ -165,16 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused() {
+    fn what_is_not_given_is_named() {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let capabilities = spec::Capabilities {
-            bounding: vec!["CAP_FLY".into()],
-            ..Default::default()
+            bounding: list(&["CAP_FLY", "CAP_KILL"]),
+            effective: list(&["CAP_FLY", "CAP_SWIM"]),
+            permitted: list(&["CAP_KILL", "CAP_CHOWN"]),
+            inheritable: list(&["CAP_KILL"]),
+            ambient: list(&["CAP_KILL", "CAP_CHOWN"]),
         };
-        assert!(
-            Sets::of(&capabilities)
-                .unwrap_err()
-                .to_string()
-                .contains("CAP_FLY")
-        );
+        assert_eq!(unknown(&capabilities), ["CAP_FLY", "CAP_SWIM"]);
+        assert_eq!(Sets::of(&capabilities).bounding, 1 << 5);
+        let not: Vec<_> = not_to_be_raised(&capabilities).collect();
+        assert_eq!(not, ["CAP_CHOWN"]);
     }
 }

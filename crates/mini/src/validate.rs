@@ -58,7 +58,11 @@ pub fn validate(spec: &Spec) -> Result<()> {
         let ipc = ["kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."]
             .iter()
             .any(|prefix| key.replace('/', ".").starts_with(prefix));
-        let allowed = (network && spec.namespace(NamespaceKind::Network).is_some())
+        // There is no property of the spec for it; for the host's name there is.
+        let domain = matches!(key.as_str(), "kernel.domainname" | "kernel/domainname")
+            && spec.namespace(NamespaceKind::Uts).is_some();
+        let allowed = domain
+            || (network && spec.namespace(NamespaceKind::Network).is_some())
             || (ipc && spec.namespace(NamespaceKind::Ipc).is_some());
         if !allowed {
             return Err(Error::invalid(format!(

@@ -67,6 +67,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
     let inherited = Inherited::find(flags.preserve, true)?;
     seal::ensure(Some(&inherited))?;
     flags.wishes.inherited = inherited.count;
+    flags.wishes.plain_line_ends = then == Then::Start && !flags.detach;
     let mut trace = Trace::new(globals.trace.is_some() || globals.debug);
     let made = make(globals, &flags, &id, then, inherited, &mut trace);
     report::steps(globals, trace.steps());
@@ -150,6 +151,7 @@ fn make(
     )?;
     if let Some(process) = &mut bundle.spec.process {
         process.env.extend(inherited.environment);
+        report::capabilities(globals, process);
     }
     let store = trace.step(
         "state_create",

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::attributes::Attributes;
 use crate::process::exec::{join, namespaces_to_join};
 use crate::process::finish::Stdio;
+use crate::process::init::Wishes;
 use crate::process::join::JoinPlan;
 use crate::seccomp::Filter;
 use crate::spec::Process;
@@ -95,6 +96,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     }
     let bundle = Bundle::read(&state.bundle)?;
     let process = process(&flags, command, &bundle)?;
+    report::capabilities(globals, &process);
     let linux = bundle
         .spec
         .linux
@@ -131,7 +133,11 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             .as_ref()
             .and_then(Foreground::console_size)
             .or_else(|| console_size(&process)),
-        inherited: inherited.count,
+        wishes: Wishes {
+            inherited: inherited.count,
+            plain_line_ends: !flags.detach,
+            ..Wishes::default()
+        },
     };
     let mut trace = Trace::new(globals.trace.is_some() || globals.debug);
     let joined = join(plan, &mut trace);

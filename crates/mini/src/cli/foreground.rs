@@ -144,9 +144,6 @@ impl<'a> Screen<'a> {
         let error = |errno| Error::sys("set up", "the terminal", errno);
         let flags = fcntl_getfl(master).map_err(error)?;
         fcntl_setfl(master, flags | OFlags::NONBLOCK).map_err(error)?;
-        let mut modes = tcgetattr(master).map_err(error)?;
-        modes.output_modes -= OutputModes::ONLCR;
-        tcsetattr(master, OptionalActions::Now, &modes).map_err(error)?;
         let input = rustix::stdio::stdin();
         // A pipe or a file is passed on as it is.
         let before = tcgetattr(input).ok();

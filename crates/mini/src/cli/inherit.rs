@@ -19,6 +19,20 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
+    /// Of the words of a command line those that name a descriptor (`/dev/fd/63`, as a shell gives for `<(…)`): it is
+    /// open until the command is done.
+    pub(crate) fn named<'w>(words: impl Iterator<Item = &'w str>) -> Vec<i32> {
+        words
+            .filter_map(|word| {
+                let (_, number) = ["/dev/fd/", "/proc/self/fd/"]
+                    .iter()
+                    .find_map(|directory| word.split_once(directory))?;
+                let digits = number.split('/').next()?;
+                digits.parse().ok()
+            })
+            .collect()
+    }
+
     /// The first number behind them.
     pub(crate) fn end(&self) -> u32 {
         FIRST.saturating_add(self.count)
@@ -62,6 +76,12 @@ impl Inherited {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_in_words_are_found() {
+        let words = ["--process=/dev/fd/63", "/proc/self/fd/7/x", "/dev/fd/", "9"];
+        assert_eq!(Inherited::named(words.into_iter()), [63, 7]);
+    }
 
     #[test]
     fn what_is_not_open_is_refused() {

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use shim_protocol::TraceStep;
 
+use crate::capabilities;
 use crate::cli::arguments::Globals;
 use crate::clock;
 use crate::error::Error;
+use crate::spec::Process;
 
 /// Prints an answer; a reader that has gone away is no error.
 pub(crate) fn say(text: &str) {
@@ -27,6 +29,27 @@ pub(crate) fn error(globals: &Globals, error: &Error) {
 /// Says what went wrong without keeping the command from being done.
 pub(crate) fn warning(globals: &Globals, error: &Error) {
     note(globals, "warning", &error.to_string_with_hint());
+}
+
+/// Warns of capabilities that a process asks for and does not get.
+pub(crate) fn capabilities(globals: &Globals, process: &Process) {
+    let Some(wanted) = &process.capabilities else {
+        return;
+    };
+    let unknown = capabilities::unknown(wanted);
+    if !unknown.is_empty() {
+        let text = format!(
+            "ignoring unknown or unavailable capabilities: [{}]",
+            unknown.join(" ")
+        );
+        note(globals, "warning", &text);
+    }
+    for name in capabilities::not_to_be_raised(wanted) {
+        let text = format!(
+            "can't raise ambient capability {name}: it is not both permitted and inheritable"
+        );
+        note(globals, "warning", &text);
+    }
 }
 
 /// With `--debug`, says what was done.

@@ -37,6 +37,7 @@ pub(crate) fn ensure(inherited: Option<&Inherited>) -> Result<()> {
             .filter_map(|string| CString::new(string.into_vec()).ok())
             .collect::<Vec<_>>()
     };
+    let words: Vec<OsString> = std::env::args_os().collect();
     let environment = std::env::vars_os()
         .chain([(MARK.into(), "1".into())])
         .map(|(mut name, value)| {
@@ -47,14 +48,14 @@ pub(crate) fn ensure(inherited: Option<&Inherited>) -> Result<()> {
         .collect();
     let path = sys::sealed::path_of(&double).into_os_string().into_vec();
     let path = CString::new(path).map_err(|_| Error::invalid("a path with a zero byte"))?;
-    let program = sys::process::Program::new(
-        path,
-        strings(std::env::args_os().collect()),
-        strings(environment),
-    );
+    let program = sys::process::Program::new(path, strings(words.clone()), strings(environment));
     if let Some(inherited) = inherited {
         sys::fd::set_cloexec_from(inherited.end())
             .map_err(|error| Error::sys("close_range", "", error))?;
+        for number in Inherited::named(words.iter().filter_map(|word| word.to_str())) {
+            // One that is not open is said to be so where it is used.
+            sys::fd::keep_over_exec(number, 1).ok();
+        }
     }
     Err(Error::sys(
         "execute",

@@ -297,7 +297,6 @@ fn become_user(process: &Process) -> Result<()> {
         .capabilities
         .as_ref()
         .map(Sets::of)
-        .transpose()?
         .unwrap_or_default();
     sets.drop_bounding()?;
     rustix::thread::set_keep_capabilities(true)

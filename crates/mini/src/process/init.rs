@@ -35,6 +35,8 @@ use crate::trace::{Trace, objects};
 pub struct Wishes {
     /// How many descriptors of ours, from number 3 on, the program gets.
     pub inherited: u32,
+    /// Its terminal leaves line ends as they are: whoever shows it makes those of its own terminal.
+    pub plain_line_ends: bool,
     /// No session keyring of its own.
     pub keep_keyring: bool,
     /// The root is moved over the host's and entered by `chroot`, for a root on the initial ramdisk, from which nothing
@@ -236,6 +238,9 @@ fn stages(
             || "openpty in /dev/pts".into(),
             || {
                 let console = terminal::open(&root, plan.console_size)?;
+                if plan.wishes.plain_line_ends {
+                    terminal::leave_line_ends(&console)?;
+                }
                 terminal::mount_console(&root, &console)?;
                 Ok(console)
             },

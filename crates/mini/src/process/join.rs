@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
-    give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor, set_death_signal,
-    write_self,
+    Wishes, give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor,
+    set_death_signal, write_self,
 };
 use crate::process::namespaces::{self, become_root};
 use crate::process::sync::Channel;
@@ -47,8 +47,8 @@ pub struct JoinPlan<'a> {
     pub stdio: Stdio<'a>,
     /// Size of its terminal.
     pub console_size: Option<ConsoleSize>,
-    /// How many descriptors of ours, from number 3 on, the program gets.
-    pub inherited: u32,
+    /// What is otherwise than usual.
+    pub wishes: Wishes,
 }
 
 /// Before the container's namespaces are entered: what takes the host's /proc, and its rights.
@@ -115,6 +115,9 @@ fn stages(
             || {
                 let root = RootFd::open(Path::new("/"))?;
                 let console = terminal::open(&root, plan.console_size)?;
+                if plan.wishes.plain_line_ends {
+                    terminal::leave_line_ends(&console)?;
+                }
                 hand_over_terminal(console, channel)
             },
         )?;
@@ -127,7 +130,7 @@ fn stages(
             seccomp: plan.seccomp,
             channel,
             gate: None,
-            inherited: plan.inherited,
+            inherited: plan.wishes.inherited,
         },
         trace,
     ))

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{FileType, OFlags, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 use shim_protocol::ConsoleSize;
 
 use crate::error::{Error, Result};
@@ -79,6 +79,17 @@ pub fn mount_console(root: &RootFd, terminal: &Terminal) -> Result<()> {
     let target = root.open_or_create(Path::new("/dev/console"), Leaf::File)?;
     let slave = clone_open(&terminal.slave, false).map_err(error)?;
     attach(&slave, &target).map_err(error)
+}
+
+/// Makes the terminal leave line ends as the program writes them, before it writes any.
+///
+/// # Errors
+/// `Sys`.
+pub fn leave_line_ends(terminal: &Terminal) -> Result<()> {
+    let error = |errno| Error::sys("set up", "the terminal", errno);
+    let mut modes = tcgetattr(&terminal.slave).map_err(error)?;
+    modes.output_modes -= OutputModes::ONLCR;
+    tcsetattr(&terminal.slave, OptionalActions::Now, &modes).map_err(error)
 }
 
 /// Makes the slave the controlling terminal of this session leader, and its standard input, output and error.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::exec::join;
 use crate::process::finish::Stdio;
+use crate::process::init::Wishes;
 use crate::process::join::JoinPlan;
 use crate::process::spawn::Spawned;
 use crate::seccomp::Filter;
@@ -48,7 +49,7 @@ pub(crate) fn start(
         namespaces: container.namespaces,
         stdio,
         console_size: request.console_size,
-        inherited: 0,
+        wishes: Wishes::default(),
     };
     if process.terminal {
         let mut spawned = join(plan(Stdio::Terminal), &mut trace)?;

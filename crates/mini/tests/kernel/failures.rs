@@ -81,9 +81,23 @@ fn mount(config: &mut Value, destination: &str, kind: &str, source: &str, option
 
 /// Every way to be refused leaves the machine as it was; each is told by name.
 #[test]
+fn kernel_an_unknown_capability_is_warned_of() {
+    let Some(mut bundle) = Bundle::shell("echo ran") else {
+        return;
+    };
+    bundle.config["process"]["capabilities"]["bounding"] = json!(["CAP_NOPE", "CAP_KILL"]);
+    let outcome = bundle.run();
+    outcome.assert_error(
+        0,
+        "ignoring unknown or unavailable capabilities: [CAP_NOPE]",
+    );
+    assert_eq!(outcome.output, "ran\n");
+}
+
+#[test]
 fn kernel_what_is_refused_leaves_nothing() {
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 17] = [
+    let changes: [(Change, &str); 16] = [
         (
             |c| c["mounts"][0]["destination"] = json!(""),
             "a destination is empty",
@@ -103,10 +117,6 @@ fn kernel_what_is_refused_leaves_nothing() {
         ),
         (|c| c["root"]["path"] = json!("nosuch"), "nosuch"),
         (|c| c["process"]["cwd"] = json!("/bin/sh/x"), "/bin/sh/x"),
-        (
-            |c| c["process"]["capabilities"]["bounding"] = json!(["CAP_NOPE"]),
-            "CAP_NOPE",
-        ),
         (
             |c| c["process"]["rlimits"] = json!([{"type": "RLIMIT_NOPE", "soft": 1, "hard": 1}]),
             "RLIMIT_NOPE",
