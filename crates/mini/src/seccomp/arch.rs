@@ -101,9 +101,10 @@ impl Arch {
         }
     }
 
-    /// Whether arguments have 64 bits.
+    /// Whether arguments have 64 bits. Those of x32 have 32 for libseccomp: the registers are wider, but what is in their
+    /// upper halves means nothing there.
     pub const fn is_64_bit(self) -> bool {
-        !matches!(self, Self::X86 | Self::Arm)
+        matches!(self, Self::X86_64 | Self::Aarch64)
     }
 
     /// The names and numbers, sorted by name; those of x32 without its bit.
