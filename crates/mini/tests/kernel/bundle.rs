@@ -209,7 +209,8 @@ impl Bundle {
         let path = self.path().to_str().unwrap();
         let left: Vec<&str> = mounts.lines().filter(|line| line.contains(path)).collect();
         assert!(left.is_empty(), "mounts are left: {left:?}");
-        eventually("processes are gone", || self.processes().is_empty());
+        let gone = becomes(DEADLINE, || self.processes().is_empty());
+        assert!(gone, "processes are left: {:?}", self.processes());
         let states: Vec<_> = std::fs::read_dir(self.state_root())
             .map(|entries| entries.map(|entry| entry.unwrap().file_name()).collect())
             .unwrap_or_default();

@@ -17,6 +17,7 @@ mod cgroup_rules;
 mod cgroup_update;
 mod clocks;
 mod failures;
+mod faults;
 mod isolation;
 mod lifecycle;
 mod limits;

@@ -173,6 +173,15 @@ impl Bundle {
     }
 }
 
+impl Bundle {
+    /// Writes what a shim reads.
+    pub(crate) fn write_shim_config(&self) {
+        self.write();
+        let json = serde_json::to_vec(&self.shim_config()).unwrap();
+        std::fs::write(self.path().join(SHIM_CONFIG_FILE), json).unwrap();
+    }
+}
+
 impl<'a> Shim<'a> {
     /// Starts a shim whose container runs.
     #[track_caller]
