@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/seccomp/tables/*.rs: system call numbers by name, from the kernel's headers on this machine.
+"""Writes src/seccomp/tables/{x86,arm}.rs: system call numbers by name, from the kernel's headers on this machine.
 
 usage: crates/mini/tables/generate.py    (needs gcc, linux-libc-dev and linux-libc-dev-armhf-cross; run on x86-64)
 
@@ -43,18 +43,38 @@ def numbers(header, defines=(), headers=None):
             if name.startswith("__NR_") and name[5:] not in skip}
 
 
-def write(arch, title, table):
-    out = pathlib.Path(__file__).parent.parent / "src/seccomp/tables" / f"{arch}.rs"
-    lines = [f"//! System calls of {title}, sorted by name. Written by `crates/mini/tables/generate.py`.", "",
-             "/// Name and number.", f"pub(in crate::seccomp) const TABLE: [(&str, u32); {len(table)}] = ["]
-    lines += [f'    ("{name}", {number:_}),' if number > 9999 else f'    ("{name}", {number}),' for name, number in sorted(table.items())]
-    out.write_text("\n".join([*lines, "];", ""]))
+# 32-bit ARM's own calls, in 16 bits.
+PRIVATE = 0xf000
+
+
+def write(family, title, tables):
+    """A row for each name: where it stands in the text, how long it is, and its number in each architecture."""
+    out = pathlib.Path(__file__).parent.parent / "src/seccomp/tables" / f"{family}.rs"
+    names = sorted(set().union(*tables))
+    text, rows = "", []
+    for name in names:
+        numbers = [table.get(name, 0xffff) for table in tables]
+        numbers = [PRIVATE | number & 0xf if number >= 0xf0000 else number for number in numbers]
+        rows.append(f"    Row::new({len(text)}, {len(name)}, [{', '.join(str(number) for number in numbers)}]),")
+        text += name
+    lines = [f"//! System calls of {title}. Written by `crates/mini/tables/generate.py`.", "",
+             "use super::{Row, Table};", "",
+             "#[rustfmt::skip]",
+             f"pub(in crate::seccomp) static TABLE: Table<{len(tables)}> = Table {{ names: NAMES, rows: &ROWS }};", "",
+             "const NAMES: &str = \"\\"]
+    lines += [text[at:at + 110] + "\\" for at in range(0, len(text), 110)]
+    lines += ["\";", "", "#[rustfmt::skip]", f"static ROWS: [Row<{len(tables)}>; {len(rows)}] = [", *rows, "];", ""]
+    out.write_text("\n".join(lines))
 
 
 x32_bit = 0x40000000
-write("x86_64", "x86-64", numbers("asm/unistd_64.h") | NEWER | X86_64_ONLY)
-write("x86", "32-bit x86", numbers("asm/unistd_32.h") | NEWER)
-write("x32", "x32, without its bit 30",
-      {name: number & ~x32_bit for name, number in numbers("asm/unistd_x32.h", ["__X32_SYSCALL_BIT=0x40000000"]).items()} | NEWER)
-write("arm", "32-bit ARM (EABI)", numbers("asm/unistd.h", ["__ARM_EABI__"], ARM_HEADERS) | NEWER | ARM_PRIVATE)
-write("aarch64", "64-bit ARM", numbers("asm-generic/unistd.h", GENERIC) | NEWER)
+x32 = numbers("asm/unistd_x32.h", ["__X32_SYSCALL_BIT=0x40000000"])
+write("x86", "x86-64, 32-bit x86, and x32 without its bit 30", [
+    numbers("asm/unistd_64.h") | NEWER | X86_64_ONLY,
+    numbers("asm/unistd_32.h") | NEWER,
+    {name: number & ~x32_bit for name, number in x32.items()} | NEWER,
+])
+write("arm", "64-bit and 32-bit ARM (EABI)", [
+    numbers("asm-generic/unistd.h", GENERIC) | NEWER,
+    numbers("asm/unistd.h", ["__ARM_EABI__"], ARM_HEADERS) | NEWER | ARM_PRIVATE,
+])

@@ -360,9 +360,9 @@ fn podman(capabilities: &[&str], arch: &str) -> Seccomp {
 fn system_calls_have_the_numbers_that_libseccomp_has() {
     for arch in X86.into_iter().chain(ARM) {
         let mut known = 0;
-        for (name, number) in arch.table() {
+        for (name, number) in arch.calls() {
             if let Some(theirs) = their_number(name, arch) {
-                assert_eq!(number | arch.base(), theirs, "{arch:?} {name}");
+                assert_eq!(number, theirs, "{arch:?} {name}");
                 known += 1;
             }
         }

@@ -107,14 +107,22 @@ impl Arch {
         matches!(self, Self::X86_64 | Self::Aarch64)
     }
 
-    /// The names and numbers, sorted by name; those of x32 without its bit.
-    pub fn table(self) -> &'static [(&'static str, u32)] {
+    /// Its place in its family's table.
+    const fn column(self) -> usize {
         match self {
-            Self::X86_64 => &tables::x86_64::TABLE,
-            Self::X86 => &tables::x86::TABLE,
-            Self::X32 => &tables::x32::TABLE,
-            Self::Aarch64 => &tables::aarch64::TABLE,
-            Self::Arm => &tables::arm::TABLE,
+            Self::X86_64 | Self::Aarch64 => 0,
+            Self::X86 | Self::Arm => 1,
+            Self::X32 => 2,
+        }
+    }
+
+    /// Its calls with their numbers.
+    pub fn calls(self) -> Vec<(&'static str, u32)> {
+        let base = |(name, number)| (name, number | self.base());
+        if self.is_arm() {
+            tables::arm::TABLE.calls(self.column()).map(base).collect()
+        } else {
+            tables::x86::TABLE.calls(self.column()).map(base).collect()
         }
     }
 
@@ -128,10 +136,7 @@ impl Arch {
 
     /// The number of a system call, as a filter sees it; [`None`] when this architecture has no such call.
     pub fn number(self, name: &str) -> Option<u32> {
-        let table = self.table();
-        let index = table.binary_search_by_key(&name, |(name, _)| name).ok()?;
-        let (_, number) = table.get(index)?;
-        Some(number | self.base())
+        Numbers::of(name, self).of_arch(self)
     }
 
     /// Whether a call is one of those that are numbered in the order in which kernels got them.
@@ -189,6 +194,28 @@ impl Arch {
     }
 }
 
+/// A call's numbers in all architectures of a family, from one search.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers([Option<u32>; 3]);
+
+impl Numbers {
+    /// Those of a name in the family of an architecture.
+    pub fn of(name: &str, family: Arch) -> Self {
+        if family.is_arm() {
+            let [wide, narrow] = tables::arm::TABLE.find(name);
+            Self([wide, narrow, None])
+        } else {
+            Self(tables::x86::TABLE.find(name))
+        }
+    }
+
+    /// The number in one of them, as a filter sees it.
+    pub fn of_arch(self, arch: Arch) -> Option<u32> {
+        let number = self.0.get(arch.column()).copied().flatten()?;
+        Some(number | arch.base())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +238,12 @@ mod tests {
     #[test]
     fn tables_can_be_searched() {
         for arch in [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm] {
-            assert!(arch.table().is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
+            let calls = arch.calls();
+            assert!(calls.is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
+            assert!(calls.len() > 300, "{arch:?}");
+            for (name, number) in calls {
+                assert_eq!(arch.number(name), Some(number), "{arch:?} {name}");
+            }
         }
     }
 

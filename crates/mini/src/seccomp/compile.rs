@@ -34,7 +34,7 @@ pub fn compile(profile: &spec::Seccomp) -> Result<Filter> {
 /// As [`compile`].
 pub fn compile_for(profile: &spec::Seccomp, native: Arch) -> Result<Filter> {
     let default = Action::of_name(&profile.default_action, profile.default_errno_ret)?;
-    let rules = rules::parse(profile)?;
+    let rules = rules::parse(profile, native)?;
     let mut archs = vec![native];
     for name in &profile.architectures {
         match Arch::of_name(name, native)? {
@@ -133,11 +133,11 @@ struct Segment {
 /// The search over one architecture's calls; the accumulator holds the call's number at its entry.
 fn section(assembler: &mut Assembler, rules: &[Rule<'_>], arch: Arch, default: Action) -> Place {
     let table = CallTable::of(rules, arch, default);
-    let segments = segments(&table, arch, default);
+    let segments = segments(table, arch, default);
     search(assembler, &segments, arch, default)
 }
 
-fn segments(table: &CallTable, arch: Arch, default: Action) -> Vec<Segment> {
+fn segments(table: CallTable, arch: Arch, default: Action) -> Vec<Segment> {
     let plain = |first, action| Segment {
         first,
         rules: CallRules {
@@ -166,11 +166,10 @@ fn segments(table: &CallTable, arch: Arch, default: Action) -> Vec<Segment> {
             None => segments.push(plain(from, default)),
         }
     };
-    for (&number, rules) in &table.calls {
+    for (number, mut rules) in table.calls {
         if number > next {
             gap(&mut segments, next, Some(number));
         }
-        let mut rules = rules.clone();
         if rules.always.is_some() {
             rules.conditional.clear();
         }

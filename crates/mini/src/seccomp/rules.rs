@@ -5,9 +5,7 @@
 //! a second rule without conditions that says something else, and of overlapping conditions with different actions it
 //! tries the one on the higher argument first, whatever the profile's order.
 
-use std::collections::BTreeMap;
-
-use super::arch::Arch;
+use super::arch::{Arch, Numbers};
 use crate::error::{Error, Result};
 use crate::spec;
 
@@ -148,21 +146,23 @@ pub struct CallRules {
 #[derive(Clone, Debug)]
 pub struct Rule<'a> {
     names: &'a [String],
+    numbers: Vec<Numbers>,
     action: Action,
     /// Alternatives, each of which asks for all of its conditions; empty for a rule without conditions.
     alternatives: Vec<Vec<Condition>>,
 }
 
-/// The rules of a profile.
+/// The rules of a profile, their calls looked up for a family of architectures.
 ///
 /// # Errors
 /// `Invalid`.
-pub fn parse(profile: &spec::Seccomp) -> Result<Vec<Rule<'_>>> {
-    profile.syscalls.iter().map(Rule::of_spec).collect()
+pub fn parse(profile: &spec::Seccomp, family: Arch) -> Result<Vec<Rule<'_>>> {
+    let rules = profile.syscalls.iter();
+    rules.map(|rule| Rule::of_spec(rule, family)).collect()
 }
 
 impl<'a> Rule<'a> {
-    fn of_spec(rule: &'a spec::SyscallRule) -> Result<Self> {
+    fn of_spec(rule: &'a spec::SyscallRule, family: Arch) -> Result<Self> {
         let action = Action::of_name(&rule.action, rule.errno_ret)?;
         let conditions = rule
             .args
@@ -188,6 +188,11 @@ impl<'a> Rule<'a> {
         };
         Ok(Self {
             names: &rule.names,
+            numbers: rule
+                .names
+                .iter()
+                .map(|name| Numbers::of(name, family))
+                .collect(),
             action,
             alternatives,
         })
@@ -208,45 +213,72 @@ impl<'a> Rule<'a> {
 #[derive(Debug, Default)]
 pub struct CallTable {
     /// The rules of each call that is not treated like the rest, by number.
-    pub calls: BTreeMap<u32, CallRules>,
+    pub calls: Vec<(u32, CallRules)>,
     /// The highest number of a call that the profile names, if only to treat it like the rest.
     pub newest: Option<u32>,
+}
+
+/// A rule about a call, perhaps behind a multiplexer.
+struct Mention<'a> {
+    number: u32,
+    rule: &'a Rule<'a>,
+    which: Option<u64>,
 }
 
 impl CallTable {
     /// Sorts the rules by the calls of an architecture. A name that it (or our table) does not have is skipped, as by runc.
     pub fn of(rules: &[Rule<'_>], arch: Arch, default: Action) -> Self {
-        let mut table = Self::default();
+        let mut newest = None;
+        let mut mentions = Vec::with_capacity(512);
         for rule in rules {
-            for name in rule.names {
-                let number = arch.number(name);
+            for (name, numbers) in rule.names.iter().zip(&rule.numbers) {
+                let number = numbers.of_arch(arch);
                 if let Some(number) = number.filter(|number| arch.is_in_order(*number)) {
-                    table.newest = table.newest.max(Some(number));
+                    newest = newest.max(Some(number));
                 }
                 if rule.action == default {
                     continue;
                 }
-                if let Some(number) = number {
-                    table.add(number, rule, None);
-                }
-                if let Some((number, which)) = arch.multiplexer(name) {
-                    table.add(number, rule, Some(which));
+                let direct = number.map(|number| (number, None));
+                let multiplexed = arch
+                    .multiplexer(name)
+                    .map(|(number, which)| (number, Some(which)));
+                let both = direct.into_iter().chain(multiplexed);
+                mentions.extend(both.map(|(number, which)| Mention {
+                    number,
+                    rule,
+                    which,
+                }));
+            }
+        }
+        // Stable: the rules of a call stay in the profile's order.
+        mentions.sort_by_key(|mention| mention.number);
+        let mut calls: Vec<(u32, CallRules)> = Vec::with_capacity(mentions.len());
+        for mention in &mentions {
+            match calls.last_mut() {
+                Some((number, call)) if *number == mention.number => call.add(mention),
+                _ => {
+                    let mut call = CallRules::default();
+                    call.add(mention);
+                    calls.push((mention.number, call));
                 }
             }
         }
-        table
+        Self { calls, newest }
     }
+}
 
+impl CallRules {
     /// `which`: the call's own number behind a multiplexer. It takes the place of a condition on the first argument, as in
     /// libseccomp; the call's own arguments lie in memory, where no filter can look.
-    fn add(&mut self, number: u32, rule: &Rule<'_>, which: Option<u64>) {
-        let call = self.calls.entry(number).or_default();
-        let Some(which) = which else {
+    fn add(&mut self, mention: &Mention<'_>) {
+        let rule = mention.rule;
+        let Some(which) = mention.which else {
             if rule.alternatives.is_empty() {
-                call.always.get_or_insert(rule.action);
+                self.always.get_or_insert(rule.action);
             } else {
                 let alternatives = rule.alternatives.iter().cloned();
-                call.conditional
+                self.conditional
                     .extend(alternatives.map(|conditions| (conditions, rule.action)));
             }
             return;
@@ -262,10 +294,10 @@ impl CallTable {
             (all, rule.action)
         };
         if rule.alternatives.is_empty() {
-            call.conditional.push(others(&[]));
+            self.conditional.push(others(&[]));
         } else {
             let alternatives = rule.alternatives.iter();
-            call.conditional
+            self.conditional
                 .extend(alternatives.map(|conditions| others(conditions)));
         }
     }

@@ -96,16 +96,19 @@ impl Verb {
 fn wait_for_tracee(mut strace: Child) {
     // strace has another child for a moment before, to see what the kernel can do.
     const LONG_ENOUGH: u32 = 60;
+    // One look can miss a process.
+    const CERTAIN: u32 = 4;
     let started = Instant::now();
     let pid = strace.id();
-    let (mut seen, mut alone) = (false, 0);
+    let (mut seen, mut gone, mut alone) = (false, 0, 0);
     while strace.try_wait().unwrap().is_none() {
         let children = children_of(pid);
         let there = children
             .iter()
             .any(|command| !command.starts_with("strace"));
         alone = if children.is_empty() { alone + 1 } else { 0 };
-        if seen && !there || alone > LONG_ENOUGH {
+        gone = if seen && !there { gone + 1 } else { 0 };
+        if gone > CERTAIN || alone > LONG_ENOUGH {
             break;
         }
         seen |= there;

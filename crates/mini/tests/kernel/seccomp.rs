@@ -82,11 +82,9 @@ fn serve(listener: &OwnedFd, asked: &mpsc::Sender<String>) {
 
 fn name_of(number: i32) -> &'static str {
     let number = u32::try_from(number).unwrap();
-    let table = mini::seccomp::arch::Arch::NATIVE.table();
-    table
-        .iter()
-        .find(|(_, entry)| *entry == number)
-        .map_or("?", |(name, _)| name)
+    let calls = mini::seccomp::arch::Arch::NATIVE.calls();
+    let call = calls.into_iter().find(|(_, entry)| *entry == number);
+    call.map_or("?", |(name, _)| name)
 }
 
 /// Everything is permitted but what `rules` say.
