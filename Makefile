@@ -21,6 +21,9 @@ test: setup-test build ## Everything: format, lints, unit, kernel, both engines,
 nightly: setup-test ## What takes minutes: `mini` killed and refused at every system call (ARGS for the test harness)
 	cargo test --locked -p mini --test kernel -- --ignored faults:: --test-threads=1 $(ARGS)
 
+fuzz: ## Fuzz the parsers of `mini` (ARGS='TARGET SECONDS'; all targets for a minute each without)
+	scripts/fuzz $(ARGS)
+
 check: setup-build web/node_modules/.ready ## The quick loop: format, lints, types, unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -81,4 +84,4 @@ $(DIST)/lab: $(DIST)/mini
 $(DIST)/starter.tar: $(DIST)/lab
 	cargo run --locked --quiet -p xtask -- starter --busybox $$(scripts/busybox) --lab $(DIST)/lab --out $@
 
-.PHONY: help run build test nightly check fmt bench deny openapi windows clean setup-build setup-test
+.PHONY: help run build test nightly fuzz check fmt bench deny openapi windows clean setup-build setup-test

