@@ -140,6 +140,11 @@ fn seeds_mean_something() {
         let rules: Vec<mini::spec::DeviceAccess> = serde_json::from_slice(&seed).unwrap();
         mini::limits::device_rules(&rules).unwrap();
     }
+    for line in read("shim_messages").concat().split(|byte| *byte == b'\n') {
+        let request = serde_json::from_slice::<shim_protocol::Request>(line).is_ok();
+        let message = serde_json::from_slice::<shim_protocol::Message>(line).is_ok();
+        assert!(line.is_empty() || request || message, "{line:?}");
+    }
     for seed in read("state") {
         serde_json::from_slice::<mini::state::State>(&seed).unwrap();
     }
