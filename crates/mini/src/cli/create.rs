@@ -86,6 +86,13 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
         drop(store.remove());
         return Err(error);
     }
+    // In the words of runc, which its tests look for.
+    if let Some(filter) = &process.filter {
+        report::debug(
+            globals,
+            &format!("seccomp filter flags: {}", filter.flags()),
+        );
+    }
     if then == Then::Leave {
         return Ok(0);
     }

@@ -205,6 +205,35 @@ fn kernel_a_start_does_not_wait_for_a_supervisor_that_does_not_know_it_yet() {
     }
 }
 
+/// As runc's tests look for them.
+#[test]
+fn kernel_the_flags_of_a_filter_are_in_the_debug_log() {
+    let Some(mut bundle) = Bundle::shell("true") else {
+        return;
+    };
+    for (flags, number) in [
+        (json!(null), 4),
+        (json!([]), 0),
+        (json!(["SECCOMP_FILTER_FLAG_TSYNC"]), 0),
+        (
+            json!(["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]),
+            6,
+        ),
+    ] {
+        bundle.config["linux"]["seccomp"] = profile(&json!([]));
+        bundle.config["linux"]["seccomp"]["flags"] = flags;
+        bundle.write();
+        let path = bundle.path().to_str().unwrap();
+        let run = bundle
+            .mini(&["--debug", "run", "--bundle", path, &bundle.id])
+            .spawn();
+        let outcome = crate::bundle::finish(run.unwrap());
+        let words = format!("\"seccomp filter flags: {number}\"");
+        outcome.assert_error(0, &words);
+        bundle.assert_nothing_left();
+    }
+}
+
 #[test]
 fn kernel_calls_fail_when_the_supervisor_is_gone() {
     let Some(mut bundle) = Bundle::shell("echo ready; sleep 1; mkdir /tmp/x") else {
