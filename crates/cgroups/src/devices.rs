@@ -62,7 +62,7 @@ impl DeviceAccess {
         Some(access)
     }
 
-    fn letters(self) -> String {
+    pub(crate) fn letters(self) -> String {
         [(self.read, 'r'), (self.write, 'w'), (self.mknod, 'm')]
             .into_iter()
             .filter_map(|(set, letter)| set.then_some(letter))

@@ -78,6 +78,26 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// No systemd is there to be asked.
+    #[error("systemd does not answer on {address}: {reason}")]
+    NoSystemd {
+        /// The socket.
+        address: String,
+        /// Why not.
+        reason: String,
+        /// It is the user's own that was looked for.
+        user: bool,
+    },
+    /// systemd does not do what it was asked for.
+    #[error("{operation} {unit}: {reason}")]
+    Systemd {
+        /// What was asked for.
+        operation: &'static str,
+        /// The unit.
+        unit: String,
+        /// Its answer.
+        reason: String,
+    },
     /// Processes remained until the deadline.
     #[error("{operation} {}: still busy after {waited_ms} ms", .path.display())]
     Busy {
@@ -123,6 +143,13 @@ impl Error {
             Self::Frozen { .. } => {
                 Some("thaw it (cgroup.freeze, or freezer.state on v1) or remove it")
             }
+            Self::NoSystemd { user: false, .. } => {
+                Some("leave --systemd-cgroup out where systemd does not run the machine")
+            }
+            Self::NoSystemd { user: true, .. } => Some(
+                "a session of systemd is needed (loginctl enable-linger, or log in), or leave --systemd-cgroup out",
+            ),
+            Self::Systemd { .. } => Some("systemctl status UNIT and journalctl say more"),
             Self::NotFound { .. } | Self::Invalid { .. } => None,
         }
     }

@@ -13,6 +13,7 @@
 //! - [`stats`]: figures, with files kept open between two readings;
 //! - [`oom`]: to be told when the kernel kills for lack of memory;
 //! - [`features`]: what this kernel offers, with reasons for what it does not;
+//! - [`systemd`]: cgroups that systemd makes on request, as scopes;
 //! - [`mountinfo`], [`parse`]: the parsers.
 //!
 //! A limit that cannot be set is an error that names the controller, the file, the value and what would help, never silence.
@@ -32,6 +33,7 @@ pub mod oom;
 pub mod parse;
 pub mod resources;
 pub mod stats;
+pub mod systemd;
 
 pub use cgroup::Cgroup;
 pub use devices::{DeviceAccess, DeviceRule, DeviceType};

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 pub use convert::{block_io_weight_to_io, shares_to_weight};
 pub use journal::previous;
+pub(crate) use v2::swap_alone;
 
 use journal::Journal;
 
@@ -193,11 +194,25 @@ impl Cgroup {
         resources: &Resources,
         devices: Option<&[DeviceRule]>,
     ) -> Result<(), Error> {
+        self.update_and(resources, devices, || Ok(()))
+    }
+
+    /// As [`Cgroup::update`], and `also` belongs to it: limits are taken back when that is refused.
+    ///
+    /// # Errors
+    /// As [`Cgroup::update`], and those of `also`.
+    pub fn update_and(
+        &self,
+        resources: &Resources,
+        devices: Option<&[DeviceRule]>,
+        also: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut journal = Journal::remembering();
-        let outcome = self.write_limits(resources, &mut journal).and_then(|()| {
+        let outcome = self
+            .write_limits(resources, &mut journal)
+            .and_then(|()| also())
             // Last, so that there is nothing to take back of it.
-            devices.map_or(Ok(()), |rules| self.set_devices(rules))
-        });
+            .and_then(|()| devices.map_or(Ok(()), |rules| self.set_devices(rules)));
         let Err(error) = outcome else {
             return Ok(());
         };
@@ -221,6 +236,9 @@ impl Cgroup {
             let Some(directory) = self.directory_of(controller) else {
                 return Err(self.missing(resources, controller));
             };
+            if controller == Controller::Cpu {
+                end_idle(directory, resources, journal)?;
+            }
             if directory.v2 {
                 v2::apply(directory, resources, controller, journal)?;
             } else {
@@ -459,6 +477,30 @@ fn set_all(
             Some(_) => waiting = refused,
         }
     }
+}
+
+/// Who gives a running cgroup a share wants it to run: with idleness the kernel takes none.
+fn end_idle(
+    directory: &Directory,
+    resources: &Resources,
+    journal: &mut Journal,
+) -> Result<(), Error> {
+    let weighs = resources.cpu.shares.is_some_and(|shares| shares != 0)
+        || resources.unified.contains_key("cpu.weight");
+    if !journal.is_remembering() || !weighs || resources.cpu.idle.is_some() {
+        return Ok(());
+    }
+    let idle = "cpu.idle";
+    let is_idle = crate::file::read(&directory.path.join(idle)).is_ok_and(|now| now.trim() == "1");
+    if is_idle {
+        set(
+            directory,
+            &Setting::new(Controller::Cpu, idle, 0),
+            journal,
+            "",
+        )?;
+    }
+    Ok(())
 }
 
 /// The number of `pids.max`, the same in both versions.

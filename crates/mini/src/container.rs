@@ -17,6 +17,7 @@ use crate::rootfs::cgroup_mounts::CgroupView;
 use crate::rootfs::sources::Sources;
 use crate::rootless;
 use crate::spec::{NamespaceKind, Spec};
+use crate::systemd::Unit;
 use crate::trace::{Trace, objects};
 use crate::validate::validate;
 
@@ -87,6 +88,8 @@ pub struct Start<'a> {
     pub gate: Option<BorrowedFd<'a>>,
     /// What is otherwise than usual.
     pub wishes: Wishes,
+    /// The systemd scope that its cgroup is to be of.
+    pub unit: Option<&'a Unit>,
     /// Whether it may go without a cgroup; when not said, see [`rootless::may_lack_cgroup`].
     pub rootless: Option<bool>,
     /// Called with the cgroup and the process's id while the process mounts: what must be known on disk before its program
@@ -108,7 +111,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     require_user_namespace(spec)?;
     let resources = linux.resources.clone().unwrap_or_default();
     let in_limits = |error: Error| error.in_step("limits");
-    let wanted = limits::limits(&resources).map_err(in_limits)?;
+    let wanted = limits::limits_of(spec).map_err(in_limits)?;
     let devices = limits::device_rules(&resources.devices).map_err(in_limits)?;
     let layout = trace.step(
         "cgroup_layout",
@@ -117,7 +120,10 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     )?;
     // Before there is anything to take away again.
     let sources = Sources::prepare(spec).map_err(|error| error.in_step("mount"))?;
-    let path = bundle.cgroup_path(id);
+    let path = match start.unit {
+        Some(unit) => unit.cgroup_path().to_owned(),
+        None => bundle.cgroup_path(id),
+    };
     let cgroup = trace.step(
         "cgroup_create",
         || path.clone(),
@@ -155,11 +161,21 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         gate: start.gate,
         // The one that `create` makes outlives it.
         die_with_parent: start.gate.is_none(),
-        wishes: start.wishes,
+        wishes: Wishes {
+            moved_by_systemd: start.unit.is_some_and(|unit| !unit.takes_clones()),
+            ..start.wishes
+        },
     };
     let prepare = |pid: i32, trace: &mut Trace| {
         if cgroup.is_none() {
             return (start.known)(&cgroup, pid);
+        }
+        if let Some(unit) = start.unit {
+            trace.step(
+                "systemd_scope",
+                || unit.remembered().scope,
+                || unit.start(id, pid, &wanted, &devices),
+            )?;
         }
         trace.step(
             "limits",
@@ -189,6 +205,9 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         Ok(spawned) => Ok((cgroup, spawned)),
         Err(error) => {
             // The first error is the one that matters.
+            if let Some(unit) = start.unit {
+                unit.stop();
+            }
             drop(cgroup.remove(PATIENCE));
             Err(error)
         }

@@ -24,6 +24,7 @@ pub mod spec;
 pub mod spec_attributes;
 pub mod spec_resources;
 pub mod state;
+pub mod systemd;
 pub mod trace;
 pub mod usage;
 pub mod validate;

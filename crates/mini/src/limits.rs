@@ -4,9 +4,37 @@ use cgroups::resources::{DeviceRate, HugepageLimit, Network, RdmaLimit, Resource
 use cgroups::{DeviceAccess as Access, DeviceRule, DeviceType};
 
 use crate::error::{Error, Result};
+use crate::spec::Spec;
 use crate::spec_resources::{DeviceAccess, Resources, ThrottleDevice};
 
-/// Returns the limits that a spec asks for.
+/// Returns the limits of a whole spec. In it a limit of no processes is one, since runtime-spec 1.2; before, it said nothing:
+/// Docker 20.10 writes it into every container's spec.
+///
+/// # Errors
+/// As [`limits`].
+pub fn limits_of(spec: &Spec) -> Result<Limits> {
+    let linux = spec.linux.as_ref();
+    let Some(resources) = linux.and_then(|linux| linux.resources.as_ref()) else {
+        return Ok(Limits::default());
+    };
+    let mut all = limits(resources)?;
+    if resources.pids.as_ref().and_then(|pids| pids.limit) == Some(0)
+        && since_1_2(&spec.oci_version)
+    {
+        all.pids = Some(0);
+    }
+    Ok(all)
+}
+
+fn since_1_2(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
+    (major, minor) >= (1, 2)
+}
+
+/// Returns the limits that resources ask for.
 ///
 /// # Errors
 /// `Unsupported` for leaf weights, which no kernel has any more. Limits of kernel memory, as old, are ignored as by peers.
@@ -179,4 +207,40 @@ fn device_rule(rule: &DeviceAccess) -> Result<DeviceRule> {
             Access::from_letters(&rule.access).ok_or_else(bad)?
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_processes_is_a_limit_since_runtime_spec_1_2() {
+        let of = |version: &str| {
+            let spec = serde_json::json!({"ociVersion": version, "linux": {"resources": {"pids": {"limit": 0}}}});
+            limits_of(&serde_json::from_value(spec).unwrap())
+                .unwrap()
+                .pids
+        };
+        assert_eq!(of("1.0.2-dev"), None);
+        assert_eq!(of("1.1.0"), None);
+        assert_eq!(of("1.2.0"), Some(0));
+        assert_eq!(of("1.3.0-rc.1"), Some(0));
+        assert_eq!(of("nonsense"), None);
+    }
+
+    #[test]
+    fn rdma_and_network_are_passed_on_and_zero_is_none() {
+        let resources = serde_json::json!({
+            "rdma": {"mlx5_1": {"hcaHandles": 3}}, "network": {"classID": 0, "priorities": [{"name": "lo", "priority": 7}]},
+            "blockIO": {"leafWeight": 0, "weightDevice": [{"major": 8, "minor": 0, "weight": 300}]}
+        });
+        let limits = limits(&serde_json::from_value(resources).unwrap()).unwrap();
+        assert_eq!(limits.rdma.len(), 1);
+        assert_eq!(limits.network.class_id, None);
+        assert_eq!(limits.network.priorities, [("lo".to_owned(), 7)]);
+        assert_eq!(limits.block_io.weight_devices.len(), 1);
+        let leaf = serde_json::json!({"blockIO": {"leafWeight": 10}});
+        let leaf: Resources = serde_json::from_value(leaf).unwrap();
+        assert!(super::limits(&leaf).is_err());
+    }
 }

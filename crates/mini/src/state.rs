@@ -12,6 +12,7 @@ use crate::clock;
 use crate::container::{Bundle, PATIENCE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::spawn::rootfs_path;
+use crate::systemd::Remembered;
 
 const STATE_FILE: &str = "state.json";
 /// The path of the container's cgroup, written before the cgroup is made.
@@ -38,6 +39,9 @@ pub struct State {
     pub rootfs: PathBuf,
     /// Path of its cgroup.
     pub cgroup_path: String,
+    /// The systemd scope that this is the cgroup of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<Remembered>,
     /// It has a pid namespace of its own: with its first process all others end.
     #[serde(default)]
     pub own_pids: bool,
@@ -229,6 +233,7 @@ impl State {
             bundle: bundle.directory.clone(),
             rootfs: rootfs_path(&bundle.spec, &bundle.directory),
             cgroup_path: cgroup.path().to_owned(),
+            systemd: None,
             own_pids: bundle.spec.has_new(crate::spec::NamespaceKind::Pid),
             created_unix_ns: clock::unix_ns(),
             annotations: bundle.spec.annotations.clone(),
@@ -282,6 +287,13 @@ impl State {
     pub fn end(&self) -> Result<()> {
         if self.cgroup_path.is_empty() {
             return self.end_processes();
+        }
+        if let Some(unit) = &self.systemd {
+            // systemd ends a scope in its own time, by signals of its choice, unless it is empty.
+            if let Ok(cgroup) = self.cgroup() {
+                cgroup.kill_all(PATIENCE)?;
+            }
+            unit.stop()?;
         }
         end_cgroup(&self.cgroup_path)
     }
@@ -386,6 +398,7 @@ mod tests {
             bundle: "/b".into(),
             rootfs: "/b/rootfs".into(),
             cgroup_path: "/none/such".into(),
+            systemd: None,
             own_pids: true,
             created_unix_ns: 1,
             annotations: BTreeMap::new(),

@@ -26,6 +26,11 @@ impl Journal {
         }
     }
 
+    /// Something is changed that is in use.
+    pub(super) fn is_remembering(&self) -> bool {
+        self.undo.is_some()
+    }
+
     /// Writes a value.
     pub(super) fn write(&mut self, path: &Path, value: &str) -> Result<(), Errno> {
         let before = self.undo.as_ref().and_then(|_| file::read(path).ok());

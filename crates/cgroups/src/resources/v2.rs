@@ -182,6 +182,14 @@ fn swap(memory: &Memory, now: InForce) -> Result<Option<String>, Error> {
     }
 }
 
+/// The runtime-spec's memory and swap as v2's swap, in bytes, as far as the request alone says it; -1 for no limit.
+pub(crate) fn swap_alone(memory: &Memory) -> Option<i64> {
+    match swap(memory, InForce::default()).ok()?? {
+        max if max == "max" => Some(-1),
+        bytes => bytes.parse().ok(),
+    }
+}
+
 fn cpu(resources: &Resources) -> Result<Vec<Setting>, Error> {
     let cpu = &resources.cpu;
     let mut out = Vec::new();

@@ -18,6 +18,8 @@ pub(crate) struct Globals {
     pub(crate) root_given: bool,
     /// [`None`]: found out.
     pub(crate) rootless: Option<bool>,
+    /// Cgroups are made by systemd.
+    pub(crate) systemd_cgroup: bool,
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_json: bool,
     pub(crate) debug: bool,
@@ -30,6 +32,7 @@ impl Default for Globals {
             root: rootless::default_root(),
             root_given: false,
             rootless: None,
+            systemd_cgroup: false,
             log: None,
             log_json: false,
             debug: false,
@@ -108,11 +111,7 @@ impl Arguments {
                 "--trace" => globals.trace = Some(self.path()?),
                 "--debug" => globals.debug = true,
                 "--rootless" => globals.rootless = rootless_of(&self.text()?)?,
-                "--systemd-cgroup" => {
-                    return Err(Error::unsupported(
-                        "--systemd-cgroup is not offered: cgroups are made in the file system",
-                    ));
-                }
+                "--systemd-cgroup" => globals.systemd_cgroup = true,
                 "--criu" => drop(self.text()?),
                 "--version" => return Ok(Command::Version),
                 _ => return Ok(Command::Help),

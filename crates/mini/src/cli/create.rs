@@ -17,6 +17,7 @@ use crate::process::finish::Stdio;
 use crate::process::init::Wishes;
 use crate::process::spawn::Spawned;
 use crate::state::{State, Store};
+use crate::systemd::Unit;
 use crate::trace::Trace;
 
 /// What follows the making.
@@ -160,10 +161,23 @@ fn make(
         process.env.extend(inherited.environment);
         report::capabilities(globals, process);
     }
+    let unit = globals
+        .systemd_cgroup
+        .then(|| {
+            trace.step(
+                "systemd",
+                || "connect to it".into(),
+                || Unit::find(&bundle, id),
+            )
+        })
+        .transpose()?;
     let store = trace.step(
         "state_create",
         || globals.root.join(id).display().to_string(),
-        || Store::create(&globals.root, id, &bundle.cgroup_path(id)),
+        || match &unit {
+            Some(unit) => Store::create(&globals.root, id, unit.cgroup_path()),
+            None => Store::create(&globals.root, id, &bundle.cgroup_path(id)),
+        },
     )?;
     let made = (|| {
         let foreground = (then == Then::Start && !flags.detach)
@@ -172,7 +186,7 @@ fn make(
         let process = make_process(
             flags,
             id,
-            (&bundle, &store),
+            (&bundle, &store, unit.as_ref()),
             then,
             foreground.as_ref(),
             trace,
@@ -200,7 +214,7 @@ fn make(
 fn make_process(
     flags: &Flags,
     id: &str,
-    (bundle, store): (&Bundle, &Store),
+    (bundle, store, unit): (&Bundle, &Store, Option<&Unit>),
     then: Then,
     foreground: Option<&Foreground>,
     trace: &mut Trace,
@@ -219,10 +233,16 @@ fn make_process(
     let gate = (then == Then::Leave)
         .then(|| make_gate(store))
         .transpose()?;
-    let known = |cgroup: &Cgroup, pid: i32| store.write(&State::of(id, bundle, cgroup, pid));
+    let known = |cgroup: &Cgroup, pid: i32| {
+        store.write(&State {
+            systemd: unit.map(Unit::remembered),
+            ..State::of(id, bundle, cgroup, pid)
+        })
+    };
     let start = Start {
         id,
         bundle,
+        unit,
         stdio: if terminal {
             Stdio::Terminal
         } else {

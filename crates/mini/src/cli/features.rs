@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": capabilities::NAMES.as_slice(),
-            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
+            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true},
             "seccomp": {
                 "enabled": true,
                 "actions": SECCOMP_ACTIONS,

@@ -120,21 +120,23 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let devices = changed_devices(&state, &resources)
         .then(|| limits::device_rules(&resources.devices))
         .transpose()?;
-    state
-        .cgroup()?
-        .update(&wanted, devices.as_deref())
-        .map_err(|error| {
-            let all_is_as_before = !matches!(error, cgroups::Error::NotTakenBack { .. });
-            let error = Error::from(error);
-            if !all_is_as_before {
-                return error;
-            }
-            let hint = match error.hint() {
-                "" => "nothing was changed".to_owned(),
-                hint => format!("{hint}; nothing was changed"),
-            };
-            error.with_hint(hint)
-        })?;
+    let cgroup = state.cgroup()?;
+    match &state.systemd {
+        Some(unit) => unit.update(&cgroup, &wanted, devices.as_deref())?,
+        None => cgroup.update(&wanted, devices.as_deref()),
+    }
+    .map_err(|error| {
+        let all_is_as_before = !matches!(error, cgroups::Error::NotTakenBack { .. });
+        let error = Error::from(error);
+        if !all_is_as_before {
+            return error;
+        }
+        let hint = match error.hint() {
+            "" => "nothing was changed".to_owned(),
+            hint => format!("{hint}; nothing was changed"),
+        };
+        error.with_hint(hint)
+    })?;
     Ok(0)
 }
 

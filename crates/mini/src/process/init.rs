@@ -42,6 +42,8 @@ pub struct Wishes {
     /// The root is moved over the host's and entered by `chroot`, for a root on the initial ramdisk, from which nothing
     /// can be pivoted.
     pub no_pivot: bool,
+    /// It is moved into its cgroup by systemd instead of being cloned into it.
+    pub moved_by_systemd: bool,
 }
 
 /// What the first process is made from.

@@ -49,10 +49,13 @@ pub fn spawn(
     trace: &mut Trace,
 ) -> Result<Spawned> {
     let (ours, theirs) = channel().map_err(|error| error.in_step("clone3"))?;
-    let cgroup_fd = plan
-        .cgroup
-        .clone_fd()
-        .map_err(|error| Error::from(error).in_step("clone3"))?;
+    let cgroup_fd = if plan.wishes.moved_by_systemd {
+        None
+    } else {
+        plan.cgroup
+            .clone_fd()
+            .map_err(|error| Error::from(error).in_step("clone3"))?
+    };
     let linux = plan
         .spec
         .linux

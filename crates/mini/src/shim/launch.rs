@@ -234,6 +234,7 @@ fn start(
         console_size: config.console_size,
         gate: None,
         wishes: Wishes::default(),
+        unit: None,
         rootless: None,
         known: &known,
     };

@@ -14,6 +14,7 @@ mod attributes;
 mod bundle;
 mod cgroup_events;
 mod cgroup_rules;
+mod cgroup_systemd;
 mod cgroup_update;
 mod clocks;
 mod failures;
