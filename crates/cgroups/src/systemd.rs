@@ -4,10 +4,12 @@
 //! their limits when systemd next looks. So it is asked, over D-Bus: to start a scope with a process and limits, to change
 //! them, to stop it. The client is our own since it is small, and libraries for it are larger than the whole runtime.
 //!
-//! - [`wire`]: messages as bytes; [`bus`]: a connection; [`unit`]: names and paths; [`properties`]: limits in systemd's terms.
+//! - [`wire`]: messages as bytes; [`bus`]: a connection; [`unit`]: names and paths; [`properties`]: limits in systemd's terms;
+//!   [`annotation`]: other properties that a container asks for.
 //!
 //! Source: org.freedesktop.systemd1(5); <https://systemd.io/CGROUP_DELEGATION>.
 
+pub mod annotation;
 pub mod bus;
 pub mod properties;
 pub mod unit;

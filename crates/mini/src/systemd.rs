@@ -7,7 +7,8 @@
 use std::cell::RefCell;
 use std::io::Write as _;
 
-use cgroups::systemd::{Flavour, Manager, Owner, Property, Scope, properties};
+use cgroups::systemd::wire::Value;
+use cgroups::systemd::{Flavour, Manager, Owner, Property, Scope, annotation, properties};
 use cgroups::{Cgroup, Controller, DeviceRule, Layout, Resources};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub struct Unit {
     scope: Scope,
     owner: Owner,
     cgroup_path: String,
+    /// What the container's annotations ask for.
+    asked: Vec<Property>,
     manager: RefCell<Manager>,
 }
 
@@ -50,6 +53,10 @@ impl Unit {
         let linux = bundle.spec.linux.as_ref();
         let path = linux.map_or("", |linux| linux.cgroups_path.as_str());
         let scope = Scope::from_cgroups_path(path, id, owner.default_slice())?;
+        let annotations = bundle.spec.annotations.iter();
+        let asked = annotations
+            .filter_map(|(key, value)| annotation::property(key, value).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
         let mut manager = Manager::connect(owner)?;
         let above = match owner {
             Owner::System => String::new(),
@@ -60,6 +67,7 @@ impl Unit {
             scope,
             owner,
             cgroup_path,
+            asked,
             manager: RefCell::new(manager),
         })
     }
@@ -95,7 +103,9 @@ impl Unit {
         devices: &[DeviceRule],
     ) -> Result<()> {
         let mut manager = self.manager.borrow_mut();
-        let told = properties_of(&manager, limits, Some(devices))?;
+        let mut told = self.asked.clone();
+        told.extend(oom_policy(&manager, limits));
+        told.extend(properties_of(&manager, limits, Some(devices))?);
         let pid = u32::try_from(pid).unwrap_or_default();
         manager.start_scope(&self.scope, &format!("mini container {id}"), pid, &told)?;
         Ok(())
@@ -152,6 +162,16 @@ impl Remembered {
             manager.set_properties(&self.scope(), &told)
         }))
     }
+}
+
+/// Whether lack of memory ends one process or all is decided at a unit's start; told since systemd 253.
+fn oom_policy(manager: &Manager, limits: &Resources) -> Option<Property> {
+    let policy = match limits.unified.get("memory.oom.group")?.trim() {
+        "0" => "continue",
+        "1" => "kill",
+        _ => return None,
+    };
+    (manager.version() >= 253).then(|| ("OOMPolicy".to_owned(), Value::text(policy)))
 }
 
 /// What systemd is told of limits, and of devices where it would write them itself.

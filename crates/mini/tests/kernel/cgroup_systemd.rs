@@ -42,6 +42,7 @@ fn kernel_a_container_is_a_scope_of_systemd_or_is_refused_clearly() {
     bundle.config["linux"]["resources"]["pids"] = json!({"limit": 77});
     bundle.config["linux"]["resources"]["cpu"] =
         json!({"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0"});
+    bundle.config["annotations"] = json!({"org.systemd.property.TimeoutStopSec": "7"});
     if !systemd_runs() {
         create(&bundle).assert_error(1, "systemd does not answer on ");
         bundle.assert_nothing_left();
@@ -71,6 +72,7 @@ fn kernel_a_container_is_a_scope_of_systemd_or_is_refused_clearly() {
     };
     assert_eq!(property(&unit, limit_name), (64 << 20).to_string());
     assert_eq!(limit(), (64 << 20).to_string());
+    assert_eq!(property(&unit, "TimeoutStopUSec"), "7s");
     assert_eq!(property(&unit, "TasksMax"), "77");
     assert_eq!(property(&unit, "CPUQuotaPerSecUSec"), "500ms");
     assert_eq!(property(&unit, "AllowedCPUs"), "0");
@@ -125,5 +127,8 @@ fn kernel_a_cgroups_path_of_another_form_is_refused() {
     };
     bundle.config["linux"]["cgroupsPath"] = "/system.slice/x".into();
     create(&bundle).assert_error(1, "slice:prefix:name");
+    bundle.config["linux"]["cgroupsPath"] = "".into();
+    bundle.config["annotations"] = json!({"org.systemd.property.Delegate": "nonsense"});
+    create(&bundle).assert_error(1, "org.systemd.property.Delegate");
     bundle.assert_nothing_left();
 }
