@@ -136,6 +136,42 @@ impl Cgroup {
         }
     }
 
+    /// A cgroup that someone else (a user's systemd) will make, on v2 alone: only there can a user have one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a bad path; [`Error::NotMounted`] without v2, or with v1 beside it.
+    pub fn planned(layout: &Layout, path: &str) -> Result<Self, Error> {
+        let path = checked(path)?;
+        let [hierarchy] = layout.hierarchies() else {
+            return Err(Error::NotMounted {
+                reason: "an ordinary user's systemd has cgroups only where v2 alone is mounted"
+                    .into(),
+            });
+        };
+        Ok(Self {
+            path: format!("/{path}"),
+            directories: vec![Directory {
+                v2: hierarchy.v2,
+                controllers: hierarchy.controllers.clone(),
+                path: hierarchy.directory(path),
+            }],
+        })
+    }
+
+    /// The same cgroup with those controllers of v2 that it really has: those of the machine need not be delegated to it.
+    ///
+    /// # Errors
+    /// [`Error::Sys`].
+    pub fn with_own_controllers(&self) -> Result<Self, Error> {
+        let mut own = self.clone();
+        for directory in &mut own.directories {
+            if directory.v2 && !directory.controllers.is_empty() {
+                directory.controllers = controllers_of(&directory.path)?;
+            }
+        }
+        Ok(own)
+    }
+
     /// Whether it is [`Cgroup::none`].
     pub fn is_none(&self) -> bool {
         self.directories.is_empty()
@@ -523,11 +559,7 @@ fn create_v2(
     let controllers: Vec<_> = if hierarchy.controllers.is_empty() {
         Vec::new()
     } else {
-        let path = target.join("cgroup.controllers");
-        file::read_named(&path)?
-            .split_ascii_whitespace()
-            .filter_map(Controller::from_name)
-            .collect()
+        controllers_of(&target)?
     };
     // Where all controllers can be had there is no thread mode, so a usual start does not look.
     if controllers.len() < hierarchy.controllers.len() {
@@ -557,6 +589,14 @@ fn check_type(directory: &Path) -> Result<(), Error> {
         }),
         _ => Ok(()),
     }
+}
+
+/// The controllers that a v2 cgroup has.
+fn controllers_of(directory: &Path) -> Result<Vec<Controller>, Error> {
+    Ok(file::read_named(&directory.join("cgroup.controllers"))?
+        .split_ascii_whitespace()
+        .filter_map(Controller::from_name)
+        .collect())
 }
 
 /// The controllers that a v2 cgroup gives to its children.

@@ -245,6 +245,21 @@ impl Manager {
         }
     }
 
+    /// Moves a process into a scope.
+    ///
+    /// # Errors
+    /// [`Error::Systemd`].
+    pub fn attach(&mut self, scope: &Scope, pid: u32) -> Result<(), Error> {
+        let body = vec![
+            Value::text(scope.name.clone()),
+            Value::text("/"),
+            Value::Array("u".into(), vec![Value::Uint32(pid)]),
+        ];
+        self.call("AttachProcessesToUnit", body)
+            .map(drop)
+            .map_err(|error| self.failed("move a process into", &scope.name, &error))
+    }
+
     /// Ends a scope; one that is gone is fine.
     ///
     /// # Errors

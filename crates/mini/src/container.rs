@@ -124,10 +124,14 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         Some(unit) => unit.cgroup_path().to_owned(),
         None => bundle.cgroup_path(id),
     };
+    let by_systemd = start.unit.is_some_and(|unit| !unit.takes_clones());
     let cgroup = trace.step(
         "cgroup_create",
         || path.clone(),
         || {
+            if by_systemd {
+                return Ok(Cgroup::planned(&layout, &path)?);
+            }
             Cgroup::create_empty(&layout, &path).or_else(|refusal| {
                 let named = !linux.cgroups_path.is_empty();
                 rootless::without_cgroup(refusal, start.rootless, named, &wanted)
@@ -162,7 +166,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         // The one that `create` makes outlives it.
         die_with_parent: start.gate.is_none(),
         wishes: Wishes {
-            moved_by_systemd: start.unit.is_some_and(|unit| !unit.takes_clones()),
+            moved_by_systemd: by_systemd,
             ..start.wishes
         },
     };
@@ -177,15 +181,20 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
                 || unit.start(id, pid, &wanted, &devices),
             )?;
         }
+        let own = if by_systemd {
+            &cgroup.with_own_controllers()?
+        } else {
+            &cgroup
+        };
         trace.step(
             "limits",
             || "written to the cgroup".into(),
-            || Ok(cgroup.apply(&wanted)?),
+            || Ok(own.apply(&wanted)?),
         )?;
         trace.step(
             "device_rules",
             || format!("{} rules", resources.devices.len()),
-            || Ok(cgroup.set_devices(&devices)?),
+            || Ok(own.set_devices(&devices)?),
         )?;
         trace.step(
             "state",

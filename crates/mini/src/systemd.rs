@@ -135,6 +135,14 @@ impl Remembered {
         Ok(Manager::connect(owner)?)
     }
 
+    /// Moves this process into the scope. An ordinary user may clone a process into a cgroup only from beside it.
+    ///
+    /// # Errors
+    /// Those of systemd.
+    pub fn enter(&self) -> Result<()> {
+        Ok(self.manager()?.attach(&self.scope(), std::process::id())?)
+    }
+
     /// Ends the scope, whose processes have ended. Without systemd there is none any more.
     ///
     /// # Errors

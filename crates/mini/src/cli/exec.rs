@@ -120,6 +120,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         process: &process,
         attributes: &Attributes::of(&bundle.spec),
         cgroup: &cgroup,
+        moved_by: state.systemd.as_ref().filter(|unit| unit.user),
         seccomp: filter.as_ref(),
         init: init.as_fd(),
         init_pid: state.pid,

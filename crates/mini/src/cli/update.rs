@@ -120,7 +120,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let devices = changed_devices(&state, &resources)
         .then(|| limits::device_rules(&resources.devices))
         .transpose()?;
-    let cgroup = state.cgroup()?;
+    let cgroup = state.cgroup()?.with_own_controllers()?;
     match &state.systemd {
         Some(unit) => unit.update(&cgroup, &wanted, devices.as_deref())?,
         None => cgroup.update(&wanted, devices.as_deref()),

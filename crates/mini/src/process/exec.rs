@@ -65,10 +65,13 @@ fn not_entered(cgroup: &Cgroup, error: Error) -> Error {
 /// The child's, or that of a step here; the child is dead and reaped then.
 pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
     let (ours, theirs) = channel().map_err(|error| error.in_step("clone3"))?;
-    let cgroup_fd = plan
-        .cgroup
-        .clone_fd()
-        .map_err(|error| Error::from(error).in_step("clone3"))?;
+    let cgroup_fd = match plan.moved_by {
+        Some(_) => None,
+        None => plan
+            .cgroup
+            .clone_fd()
+            .map_err(|error| Error::from(error).in_step("clone3"))?,
+    };
     let cgroup = cgroup_fd.as_ref().map(AsFd::as_fd);
     let relayed = plan.namespaces.contains(Namespaces::USER);
     if relayed {
@@ -88,6 +91,9 @@ pub fn join(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<Spawned> {
             if relayed {
                 // Only the container's root may enter its namespace of processes, and we could not become ourselves again.
                 let enter = || {
+                    if let Some(unit) = plan.moved_by {
+                        unit.enter()?;
+                    }
                     join::prepare(plan)?;
                     join::enter(plan.init, plan.namespaces)
                 };

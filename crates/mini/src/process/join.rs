@@ -22,6 +22,7 @@ use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
 use crate::seccomp::Filter;
 use crate::spec::Process;
+use crate::systemd::Remembered;
 use crate::trace::{Trace, objects};
 
 /// What a joining process is made from.
@@ -37,6 +38,8 @@ pub struct JoinPlan<'a> {
     pub seccomp: Option<&'a Filter>,
     /// The container's cgroup, or one below.
     pub cgroup: &'a Cgroup,
+    /// The scope of a user's systemd, which moves the process there.
+    pub moved_by: Option<&'a Remembered>,
     /// The container's first process.
     pub init: BorrowedFd<'a>,
     /// Its id as we see it.

@@ -37,7 +37,7 @@ pub struct Spawned {
 
 /// Makes the first process, sets its cgroup's limits while it mounts, and sees it through to its program.
 ///
-/// `prepare` is called with the process's id while it mounts: it writes the cgroup's limits, and what must be on disk
+/// `prepare` is called with the process's id while it mounts (before, where systemd makes the cgroup): it writes the cgroup's limits, and what must be on disk
 /// before the program runs. `hooks` is called with that id when its mounts are made, before it leaves the host's root.
 ///
 /// # Errors
@@ -84,8 +84,13 @@ pub fn spawn(
     drop(theirs);
     drop(cgroup_fd);
     drop(joined);
-    let mut identified = Ok(());
-    if user != UserNamespace::Shared {
+    // While the child mounts; but where systemd makes the cgroup, it must be there before the child looks for it.
+    let mut prepare = Some(prepare);
+    let mut identified = match prepare.take_if(|_| plan.wishes.moved_by_systemd) {
+        Some(prepare) => prepare(child.pid, trace),
+        None => Ok(()),
+    };
+    if user != UserNamespace::Shared && identified.is_ok() {
         identified = trace.step(
             "ids",
             || "ids of the user namespace, what its users own".into(),
@@ -97,9 +102,8 @@ pub fn spawn(
             .tell_child(&FromParent::Mapped)
             .or_else(|error| gone(&ours, error, trace));
     }
-    // While the child mounts.
     let limited = identified
-        .and_then(|()| prepare(child.pid, trace))
+        .and_then(|()| prepare.map_or(Ok(()), |prepare| prepare(child.pid, trace)))
         .and_then(|()| compile_filter(&plan, trace))
         .map(FromParent::Limited);
     let outcome = match &limited {

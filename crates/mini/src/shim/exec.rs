@@ -41,6 +41,7 @@ pub(crate) fn start(
     let plan = |stdio| JoinPlan {
         id: container.id,
         cgroup,
+        moved_by: None,
         process: &process,
         attributes: container.attributes,
         seccomp: container.seccomp,
