@@ -623,7 +623,12 @@ fn enable_below(directory: &Path, wanted: &[Controller]) -> Result<(), Error> {
     }
     let refused = |value: String, errno: Errno| {
         let hint = match errno {
-            Errno::BUSY | Errno::OPNOTSUPP => Some(format!(
+            Errno::OPNOTSUPP => Some(format!(
+                "{} is in thread mode or has a cgroup below it that is (see cgroup.type), where only cpu, cpuset, \
+                 perf_event and pids can be had: use a cgroup beside it",
+                directory.display()
+            )),
+            Errno::BUSY => Some(format!(
                 "{} holds processes itself; a v2 cgroup has either processes or children with controllers: \
                  move them to a cgroup below it, or give the engine another cgroup parent",
                 directory.display()

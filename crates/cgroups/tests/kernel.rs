@@ -611,3 +611,26 @@ fn kernel_a_cpuset_below_empty_ones_is_filled() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn kernel_a_cgroup_in_thread_mode_is_refused_by_that_name() {
+    let Some(own) = Own::new() else { return };
+    let Some(v2) = own.layout.v2() else {
+        assert_eq!(own.layout.mode(), cgroups::layout::Mode::V1);
+        return;
+    };
+    let directory = v2.directory(own.cgroup.path());
+    std::fs::create_dir(directory.join("threads")).unwrap();
+    std::fs::write(directory.join("threads/cgroup.type"), "threaded").unwrap();
+    let path = format!("{}/threads/below", own.cgroup.path());
+    let created = Cgroup::create(&own.layout, &path);
+    // Without any controller there is nothing that thread mode would forbid before a process comes.
+    if v2.controllers.is_empty() {
+        created.unwrap();
+        return;
+    }
+    let error = created.unwrap_err();
+    let text = format!("{error} {}", error.hint().unwrap_or_default());
+    assert!(text.contains("thread mode"), "{text}");
+    assert!(!directory.join("threads/below").exists(), "half-made");
+}

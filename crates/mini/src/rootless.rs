@@ -70,7 +70,7 @@ pub fn without_cgroup(
     Err(Error::new(
         ErrorKind::Sys,
         format!(
-            "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: {refusal}"
+            "unable to apply cgroup configuration: rootless needs no limits + no cgrouppath when no permission is granted for cgroups: {refusal}"
         ),
     )
     .with_hint(
