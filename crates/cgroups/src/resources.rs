@@ -207,6 +207,10 @@ impl Cgroup {
         devices: Option<&[DeviceRule]>,
         also: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
+        // Rules that are none are refused before there is anything to take back.
+        devices.map_or(Ok(()), |rules| {
+            crate::devices::DeviceList::from_rules(rules).map(drop)
+        })?;
         let mut journal = Journal::remembering();
         let outcome = self
             .write_limits(resources, &mut journal)

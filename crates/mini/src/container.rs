@@ -17,7 +17,7 @@ use crate::rootfs::cgroup_mounts::CgroupView;
 use crate::rootfs::sources::Sources;
 use crate::rootless;
 use crate::spec::{NamespaceKind, Spec};
-use crate::systemd::Unit;
+use crate::systemd::{self, Unit};
 use crate::trace::{Trace, objects};
 use crate::validate::validate;
 
@@ -111,7 +111,10 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
     require_user_namespace(spec)?;
     let resources = linux.resources.clone().unwrap_or_default();
     let in_limits = |error: Error| error.in_step("limits");
-    let wanted = limits::limits_of(spec).map_err(in_limits)?;
+    let mut wanted = limits::limits_of(spec).map_err(in_limits)?;
+    if start.unit.is_some() {
+        wanted = systemd::rounded(wanted);
+    }
     let devices = limits::device_rules(&resources.devices).map_err(in_limits)?;
     let layout = trace.step(
         "cgroup_layout",

@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use cgroups::systemd::wire::Value;
 use cgroups::systemd::{Flavour, Manager, Owner, Property, Scope, annotation, properties};
-use cgroups::{Cgroup, Controller, DeviceRule, Layout, Resources};
+use cgroups::{Cgroup, Controller, DeviceRule, Layout, Resources, parse};
 use serde::{Deserialize, Serialize};
 
 use crate::container::Bundle;
@@ -165,11 +165,65 @@ impl Remembered {
         devices: Option<&[DeviceRule]>,
     ) -> Result<Result<(), cgroups::Error>> {
         let mut manager = self.manager()?;
+        let limits = &rounded(completed(limits, cgroup));
         let told = properties_of(&manager, limits, devices)?;
         Ok(cgroup.update_and(limits, devices, || {
             manager.set_properties(&self.scope(), &told)
         }))
     }
+}
+
+/// Limits with the CPU quota that systemd will write.
+pub fn rounded(mut limits: Resources) -> Resources {
+    let period = limits.cpu.period_us.unwrap_or_default();
+    limits.cpu.quota_us = limits
+        .cpu
+        .quota_us
+        .map(|quota| properties::rounded_quota(quota, period));
+    limits
+}
+
+/// Limits of which systemd must be told both where one was given: the other is what is in force.
+fn completed(limits: &Resources, cgroup: &Cgroup) -> Resources {
+    let mut all = limits.clone();
+    let (cpu, memory) = (&mut all.cpu, &mut all.memory);
+    if cpu.quota_us.is_some() != cpu.period_us.is_some()
+        && let Some((quota, period)) = quota_in_force(cgroup)
+    {
+        cpu.quota_us = cpu.quota_us.or(Some(quota));
+        cpu.period_us = cpu.period_us.or(Some(period));
+    }
+    let number = |name: &str| {
+        let directory = cgroup.directory_of(Controller::Memory)?;
+        let content = std::fs::read_to_string(directory.path.join(name)).ok()?;
+        i64::try_from(parse::limit(&content)?).ok()
+    };
+    // Only v2 has these files; v1's systemd knows no limit of swap.
+    match (memory.limit_bytes, memory.limit_with_swap_bytes) {
+        (None, Some(both)) if both > 0 => memory.limit_bytes = number("memory.max"),
+        (Some(limit), None) if limit > 0 => {
+            memory.limit_with_swap_bytes = number("memory.max")
+                .zip(number("memory.swap.max").filter(|swap| *swap != 0))
+                .map(|(memory, swap)| memory.saturating_add(swap));
+        }
+        _ => {}
+    }
+    all
+}
+
+/// The quota (-1 for none) and the period, in microseconds.
+fn quota_in_force(cgroup: &Cgroup) -> Option<(i64, u64)> {
+    let directory = cgroup.directory_of(Controller::Cpu)?;
+    let read = |name: &str| std::fs::read_to_string(directory.path.join(name)).ok();
+    let (quota, period) = if directory.v2 {
+        let content = read("cpu.max")?;
+        let (quota, period) = content.trim().split_once(' ')?;
+        (quota.to_owned(), period.to_owned())
+    } else {
+        (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?)
+    };
+    let quota = quota.trim().parse().unwrap_or(-1);
+    Some((quota, period.trim().parse().ok()?))
 }
 
 /// Whether lack of memory ends one process or all is decided at a unit's start; told since systemd 253.

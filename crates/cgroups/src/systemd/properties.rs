@@ -101,24 +101,47 @@ pub fn properties(
     Ok((all, warnings))
 }
 
+const DEFAULT_PERIOD_US: u64 = 100_000;
+const US_PER_S: u64 = 1_000_000;
+/// systemd keeps whole percents of a CPU.
+const STEP_US: u64 = US_PER_S / 100;
+
+/// A quota as time in each second, rounded up to what systemd keeps; the period may be 0 for the default.
+fn each_second_us(quota_us: u64, period_us: u64) -> u64 {
+    let period = if period_us == 0 {
+        DEFAULT_PERIOD_US
+    } else {
+        period_us
+    };
+    (quota_us.saturating_mul(US_PER_S) / period).next_multiple_of(STEP_US)
+}
+
+/// The quota, in microseconds, that systemd would make of this one, so that the file says the same before and after systemd has
+/// written it. Less than 1 is no quota.
+pub fn rounded_quota(quota_us: i64, period_us: u64) -> i64 {
+    match u64::try_from(quota_us) {
+        Ok(quota) if quota > 0 => {
+            let period = if period_us == 0 {
+                DEFAULT_PERIOD_US
+            } else {
+                period_us
+            };
+            let rounded = each_second_us(quota, period).saturating_mul(period) / US_PER_S;
+            i64::try_from(rounded).unwrap_or(quota_us)
+        }
+        _ => quota_us,
+    }
+}
+
 fn quota(all: &mut Vec<Property>, quota_us: i64, period_us: u64, flavour: Flavour) {
-    const DEFAULT_PERIOD_US: u64 = 100_000;
-    const US_PER_S: u64 = 1_000_000;
-    /// systemd keeps whole percents of a CPU.
-    const STEP: u64 = US_PER_S / 100;
     if quota_us == 0 && period_us == 0 {
         return;
     }
     if period_us != 0 && flavour.version >= 242 {
         all.push(property("CPUQuotaPeriodUSec", Value::Uint64(period_us)));
     }
-    let period = if period_us == 0 {
-        DEFAULT_PERIOD_US
-    } else {
-        period_us
-    };
     let each_second = match u64::try_from(quota_us) {
-        Ok(quota) if quota > 0 => (quota.saturating_mul(US_PER_S) / period).next_multiple_of(STEP),
+        Ok(quota) if quota > 0 => each_second_us(quota, period_us),
         _ => u64::MAX,
     };
     all.push(property("CPUQuotaPerSecUSec", Value::Uint64(each_second)));
@@ -307,6 +330,19 @@ mod tests {
         resources.cpu.idle = Some(1);
         let (_, warnings) = properties(&resources, V2).unwrap();
         assert!(warnings[0].contains("unable to apply both"));
+    }
+
+    #[test]
+    fn a_quota_is_rounded_up_to_whole_percents_and_stays_so() {
+        assert_eq!(rounded_quota(600_000, 900_000), 603_000);
+        assert_eq!(rounded_quota(50_000, 0), 50_000);
+        assert_eq!(rounded_quota(4_000, 10_000), 4_000);
+        assert_eq!(rounded_quota(-1, 10_000), -1);
+        for (quota, period) in [(1_000, 999_999), (12_345, 67_890), (1, 1)] {
+            let once = rounded_quota(quota, period);
+            assert!(once >= quota);
+            assert_eq!(rounded_quota(once, period), once, "{quota} {period}");
+        }
     }
 
     #[test]

@@ -93,10 +93,33 @@ fn kernel_a_container_is_a_scope_of_systemd_or_is_refused_clearly() {
     assert_eq!(property(&unit, limit_name), (128 << 20).to_string());
     assert_eq!(limit(), (128 << 20).to_string());
     assert_eq!(property(&unit, "TasksMax"), "55");
+    // A period alone, and one whose quota is no whole percent.
+    bundle
+        .verb("update", &["--cpu-period", "90000"], &[])
+        .success();
+    assert_eq!(property(&unit, "CPUQuotaPeriodUSec"), "90ms");
+    assert_eq!(property(&unit, "CPUQuotaPerSecUSec"), "560ms");
+    let cpu = cgroup.directory_of(Controller::Cpu).unwrap();
+    let quota = || {
+        let (quota, period) = ("cpu.cfs_quota_us", "cpu.cfs_period_us");
+        let read = |name: &str| {
+            std::fs::read_to_string(cpu.path.join(name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        if cpu.v2 {
+            read("cpu.max")
+        } else {
+            format!("{} {}", read(quota), read(period))
+        }
+    };
+    assert_eq!(quota(), "50400 90000");
     // systemd writes a unit's files anew when it reads its configuration again: they are the same still, and the devices too.
     let reloaded = Command::new("systemctl").arg("daemon-reload").status();
     assert!(reloaded.unwrap().success());
     assert_eq!(limit(), (128 << 20).to_string());
+    assert_eq!(quota(), "50400 90000");
     let probe = bundle.verb(
         "exec",
         &[],
