@@ -13,6 +13,7 @@ pub mod annotation;
 pub mod bus;
 pub mod properties;
 pub mod unit;
+mod value;
 pub mod wire;
 
 use std::env;
