@@ -195,6 +195,14 @@ identifier!(
     }
 );
 identifier!(
+    /// A rule of alerts.
+    AlertRuleId, "rule id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
+);
+identifier!(
+    /// A channel that alerts are sent to.
+    AlertChannelId, "channel id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
+);
+identifier!(
     /// A session's handle, which opens nothing.
     SessionId, "session id", "16 hexadecimal digits in lower case", |v| is_hex(v, 16)
 );

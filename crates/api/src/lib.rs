@@ -4,6 +4,7 @@
 //! of routes: the server builds its router from it, [`openapi`] its document, and both demand a permission of each entry.
 
 pub mod account;
+pub mod alert;
 pub mod audit;
 pub mod auth;
 pub mod capability;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    alert::Alert,
     container::ContainerSummary,
     engine::{EngineEvent, EngineInfo},
     host::HostFigures,
@@ -85,6 +86,8 @@ pub enum Topic {
     Networks(EngineArgs),
     /// Jobs: [`JobsSnapshot`], [`JobsDelta`].
     Jobs(NoArgs),
+    /// Alerts, those that fire and the newest of those that are over: [`AlertsSnapshot`], [`AlertsDelta`].
+    Alerts(NoArgs),
     /// Events of one engine, newest last: [`EventsSnapshot`], [`EventsDelta`].
     Events(EngineArgs),
     /// Figures of one engine's containers, the latest wins: [`StatsSnapshot`] both times.
@@ -99,7 +102,7 @@ impl Topic {
     /// The engine that it is about; `None` when it is not about a single one.
     pub fn engine(&self) -> Option<&EngineName> {
         match self {
-            Self::Engines(_) | Self::Jobs(_) | Self::Host(_) => None,
+            Self::Engines(_) | Self::Jobs(_) | Self::Alerts(_) | Self::Host(_) => None,
             Self::Containers(args)
             | Self::Images(args)
             | Self::Volumes(args)
@@ -281,6 +284,11 @@ pub type NetworksDelta = Changes<NetworkSummary>;
 pub type JobsSnapshot = Items<Job>;
 /// Delta of `jobs`.
 pub type JobsDelta = Changes<Job>;
+
+/// Snapshot of topic `alerts`.
+pub type AlertsSnapshot = Items<Alert>;
+/// Delta of topic `alerts`, by id.
+pub type AlertsDelta = Changes<Alert>;
 
 /// Snapshot of `events`: the newest, oldest first. Its delta has the same shape and is appended.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, ToSchema)]

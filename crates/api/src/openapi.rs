@@ -61,11 +61,15 @@ pub fn document() -> OpenApi {
         schema_of::<Changes<crate::volume::VolumeSummary>>,
         schema_of::<Changes<crate::network::NetworkSummary>>,
         schema_of::<Changes<crate::job::Job>>,
+        schema_of::<Changes<crate::alert::Alert>>,
+        // Lists name their rows by reference alone.
+        schema_of::<crate::alert::Alert>,
+        schema_of::<crate::account::SessionInfo>,
         schema_of::<EventsSnapshot>,
         schema_of::<StatsSnapshot>,
         schema_of::<HostSnapshot>,
         schema_of::<LogBatch>,
-    ] as [SchemaOf; 13]
+    ] as [SchemaOf; 16]
     {
         live(&mut schemas);
     }

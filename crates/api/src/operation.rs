@@ -10,6 +10,10 @@ use crate::{
         Ended, PasswordChangeRequest, RecoveryCodes, SecondFactor, SessionInfo, TotpBegun,
         TotpEnableRequest,
     },
+    alert::{
+        Alert, AlertChannel, AlertChannelRequest, AlertChannelUpdate, AlertQuery, AlertRule,
+        AlertRuleRequest, AlertTestResult,
+    },
     audit::{AuditPage, AuditQuery, AuditVerified},
     auth::{ConfirmRequest, LoginRequest, Me, Role, SessionStatus, SetupRequest},
     capability::Capabilities,
@@ -219,6 +223,18 @@ operations! {
         UserRemove Post "/users/{user}/remove" AdminConfirmed ((), ()) Ok Written, "Removes a user with sessions and tokens; the last administrator stays.";
         UserSessions Get "/users/{user}/sessions" Admin ((), ()) Ok Items<SessionInfo>, "Lists a user's sessions, newest first.";
         UserSessionsEnd Post "/users/{user}/sessions/end" Admin ((), ()) Ok Ended, "Ends all sessions of a user.";
+    }
+    "alerts" {
+        AlertList Get "/alerts" Read (AlertQuery, ()) Ok Items<Alert>, "Lists alerts: those that fire first, then the newest.";
+        AlertRuleList Get "/alert-rules" Read ((), ()) Ok Items<AlertRule>, "Lists the rules of alerts, oldest first.";
+        AlertRuleCreate Post "/alert-rules" Operate ((), AlertRuleRequest) Created AlertRule, "Makes a rule.";
+        AlertRuleChange Put "/alert-rules/{rule}" Operate ((), AlertRuleRequest) Ok AlertRule, "Changes a rule whole; what it found is kept.";
+        AlertRuleRemove Post "/alert-rules/{rule}/remove" Operate ((), ()) Ok Written, "Removes a rule; what it found is over.";
+        AlertChannelList Get "/alert-channels" Operate ((), ()) Ok Items<AlertChannel>, "Lists where alerts are sent, without secrets.";
+        AlertChannelCreate Post "/alert-channels" AdminConfirmed ((), AlertChannelRequest) Created AlertChannel, "Makes a channel.";
+        AlertChannelUpdate Patch "/alert-channels/{channel}" AdminConfirmed ((), AlertChannelUpdate) Ok AlertChannel, "Changes a channel; what is absent stays.";
+        AlertChannelRemove Post "/alert-channels/{channel}/remove" AdminConfirmed ((), ()) Ok Written, "Removes a channel with the messages that wait for it.";
+        AlertChannelTest Post "/alert-channels/{channel}/test" Admin ((), ()) Ok AlertTestResult, "Sends a test message now.";
     }
     "audit" {
         AuditSearch Get "/audit" Admin (AuditQuery, ()) Ok AuditPage, "Searches the audit log, newest first.";

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Each entry brings the schema one version further; entries are never changed, only added.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE users (
         name TEXT PRIMARY KEY COLLATE NOCASE,
@@ -54,6 +54,41 @@ const MIGRATIONS: [&str; 3] = [
     ) STRICT;
     CREATE INDEX tokens_of_user ON tokens (user);
 ",
+    // Bodies are JSON of the types of `api::alert`. A message that waits has a row for each channel. The rules that a server has
+    // from the beginning ring for what everybody wants to know.
+    r#"
+    CREATE TABLE alert_rules (id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+    CREATE TABLE alert_channels (
+        id TEXT PRIMARY KEY,
+        created_at_ms INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        last_sent_at_ms INTEGER,
+        last_error TEXT
+    ) STRICT;
+    CREATE TABLE alerts (
+        id TEXT PRIMARY KEY,
+        started_at_ms INTEGER NOT NULL,
+        resolved_at_ms INTEGER,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX alerts_by_time ON alerts (started_at_ms);
+    CREATE TABLE alert_notices (
+        alert TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+        channel TEXT NOT NULL REFERENCES alert_channels (id) ON DELETE CASCADE,
+        over INTEGER NOT NULL,
+        due_at_ms INTEGER NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (alert, channel, over)
+    ) STRICT;
+    INSERT INTO alert_rules (id, created_at_ms, body) VALUES
+    ('0000000000000001', 1, '{"name":"Container ended with an error","condition":{"kind":"container_down"},"severity":"critical"}'),
+    ('0000000000000002', 2, '{"name":"Container unhealthy","condition":{"kind":"unhealthy"},"for_s":30,"severity":"warning"}'),
+    ('0000000000000003', 3, '{"name":"Container restarts again and again","condition":{"kind":"restart_loop","restarts":3,"within_s":300},"severity":"critical"}'),
+    ('0000000000000004', 4, '{"name":"Container out of memory","condition":{"kind":"out_of_memory"},"severity":"warning"}'),
+    ('0000000000000005', 5, '{"name":"Disk nearly full","condition":{"kind":"disk_above","percent":90},"for_s":300,"severity":"critical"}'),
+    ('0000000000000006', 6, '{"name":"Engine does not answer","condition":{"kind":"engine_down"},"for_s":30,"severity":"critical"}');
+"#,
 ];
 
 /// How many requests may wait for the database thread; more wait for a place.

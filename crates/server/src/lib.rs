@@ -10,9 +10,11 @@
 //! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
 //! | [`filesystem`] | files in containers and volumes |
 //! | [`terminals`] | programs with a pseudo-terminal in containers |
+//! | [`alerts`] | what is told without being asked |
 //! | [`jobs`], [`compare`], [`inside`], [`background`] | long work; engines side by side; what a container is made of; what runs unasked |
 //! | `assets`, `capabilities` | the page; what works here |
 
+pub mod alerts;
 mod assets;
 pub mod audit;
 pub mod auth;

@@ -2,6 +2,7 @@
 //! client's bytes never reach an engine.
 
 pub(crate) mod account;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod bulk;

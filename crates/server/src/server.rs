@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    alerts::Alerts,
     audit::{Audit, AuditError},
     auth::{Auth, FirstUserError},
     background::{Background, BackgroundError},
@@ -115,9 +116,11 @@ impl Server {
         let hub = Hub::new(engines::names(), &tasks, &stop);
         let engines = Engines::start(&config, &hub, &tasks, &stop);
         let background = Background::start(&config, &hub, &engines, &db, &tasks, &stop).await?;
+        let alerts = Alerts::start(&db, &sealer, &hub, &engines, &tasks, &stop).await?;
         let state = AppState::new(Inner {
             started: jiff::Timestamp::now(),
             config,
+            alerts,
             engines,
             hub,
             background,

@@ -30,6 +30,8 @@ pub struct Inner {
     pub hub: Arc<Hub>,
     /// Long work, comparisons and history.
     pub background: Background,
+    /// Rules that watch, and where they tell it.
+    pub alerts: crate::alerts::Alerts,
     /// Sign-in.
     pub auth: Auth,
     /// What was done.

@@ -91,7 +91,8 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         on(filter, handler)
     }
     use rest::{
-        account, audit, auth, containers, files, images, networks, system, tokens, users, volumes,
+        account, alerts, audit, auth, containers, files, images, networks, system, tokens, users,
+        volumes,
     };
     match id {
         OperationId::SessionStatus => to(filter, auth::status),
@@ -120,6 +121,16 @@ fn handler(id: OperationId, filter: MethodFilter) -> MethodRouter<AppState> {
         OperationId::UserRemove => to(filter, users::remove),
         OperationId::UserSessions => to(filter, users::sessions),
         OperationId::UserSessionsEnd => to(filter, users::end_sessions),
+        OperationId::AlertList => to(filter, alerts::list),
+        OperationId::AlertRuleList => to(filter, alerts::rules),
+        OperationId::AlertRuleCreate => to(filter, alerts::add_rule),
+        OperationId::AlertRuleChange => to(filter, alerts::change_rule),
+        OperationId::AlertRuleRemove => to(filter, alerts::remove_rule),
+        OperationId::AlertChannelList => to(filter, alerts::channels),
+        OperationId::AlertChannelCreate => to(filter, alerts::add_channel),
+        OperationId::AlertChannelUpdate => to(filter, alerts::change_channel),
+        OperationId::AlertChannelRemove => to(filter, alerts::remove_channel),
+        OperationId::AlertChannelTest => to(filter, alerts::test_channel),
         OperationId::AuditSearch => to(filter, audit::search),
         OperationId::AuditVerify => to(filter, audit::verify),
         OperationId::ApiDocument => to(filter, system::document),

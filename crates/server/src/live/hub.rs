@@ -27,6 +27,8 @@ pub struct Hub {
     pub engines: Ledger,
     /// Topic `jobs`: `Job` by id.
     pub jobs: Ledger,
+    /// Topic `alerts`: `Alert` by id.
+    pub alerts: Ledger,
     /// Figures of containers and the host.
     pub figures: Arc<Figures>,
     /// Logs that are watched.
@@ -85,6 +87,7 @@ impl Hub {
             sockets: Places::default(),
             engines: Ledger::new(pulse.clone()),
             jobs: Ledger::new(pulse.clone()),
+            alerts: Ledger::new(pulse.clone()),
             figures: Arc::new(Figures::new(pulse.clone())),
             logs: Feeds::new(pulse.clone(), tasks.clone(), stop.clone()),
             pulse,
@@ -114,6 +117,7 @@ impl Hub {
         Ok(match topic {
             Topic::Engines(_) => Box::new(self.engines.feed(from)),
             Topic::Jobs(_) => Box::new(self.jobs.feed(from)),
+            Topic::Alerts(_) => Box::new(self.alerts.feed(from)),
             Topic::Containers(args) => Box::new(lists(&args.engine)?.containers.feed(from)),
             Topic::Images(args) => Box::new(lists(&args.engine)?.images.feed(from)),
             Topic::Volumes(args) => Box::new(lists(&args.engine)?.volumes.feed(from)),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod accounts;
+mod alerts;
 mod audit;
 mod doors;
 mod faults;

@@ -35,7 +35,7 @@ answers to each of them; a route that is not in it, or answers another way, fail
 fn path_of(operation: &Operation) -> String {
     let segments = operation.path.split('/').map(|segment| match segment {
         "{engine}" => "docker",
-        "{session}" | "{token}" => "0123456789abcdef",
+        "{session}" | "{token}" | "{rule}" | "{channel}" => "0123456789abcdef",
         parameter if parameter.starts_with('{') => "nope",
         other => other,
     });

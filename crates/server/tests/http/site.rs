@@ -250,6 +250,10 @@ impl Visitor {
         send(self.request(Method::PATCH, path).body(body.to_string())).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PUT, path).body(body.to_string())).await
+    }
+
     pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
         send(self.request(Method::POST, path).body(body.to_owned())).await
     }
