@@ -33,6 +33,15 @@ async function requireSession({ request }: LoaderFunctionArgs): Promise<null> {
   const url = new URL(request.url);
   if (session.setup_required) throw redirect(paths.setup() + url.hash);
   if (!session.me) throw redirect(paths.login(url.pathname === '/' ? undefined : url.pathname + url.search));
+  if (session.me.must_change_password) throw redirect(paths.password());
+  return null;
+}
+
+/** A new password is asked for of those who have a one-time password. */
+async function requireOneTimePassword(): Promise<null> {
+  const session = await queryClient.ensureQueryData(sessionQuery);
+  if (!session.me) throw redirect(paths.login());
+  if (!session.me.must_change_password) throw redirect(paths.dashboard());
   return null;
 }
 
@@ -60,6 +69,13 @@ export const router = createBrowserRouter([
         path: '/login',
         loader: requireNoSession,
         lazy: async () => ({ Component: (await patiently(() => import('./features/auth/LoginPage.tsx'))).LoginPage }),
+      },
+      {
+        path: '/password',
+        loader: requireOneTimePassword,
+        lazy: async () => ({
+          Component: (await patiently(() => import('./features/auth/PasswordPage.tsx'))).PasswordPage,
+        }),
       },
       {
         Component: Shell,

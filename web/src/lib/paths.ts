@@ -19,6 +19,7 @@ export const paths = {
   dashboard: () => '/',
   setup: () => '/setup',
   login: (next?: string) => withQuery('/login', { next }),
+  password: () => '/password',
   containers: (query: { state?: string; q?: string; engine?: string } = {}) => withQuery('/containers', query),
   containerNew: (query: { engine?: string; image?: string } = {}) => withQuery('/containers/new', query),
   container,

@@ -6,6 +6,8 @@ import { IconButton } from './IconButton.tsx';
 import { t } from './messages.ts';
 
 type PasswordFieldProps = {
+  /** What it is called when a form has more than one. */
+  label?: string;
   value: string;
   onChange: (value: string) => void;
   kind: 'current-password' | 'new-password';
@@ -16,12 +18,20 @@ type PasswordFieldProps = {
 };
 
 /** A password with a way to see it; managers and paste work as in any field. */
-export function PasswordField({ value, onChange, kind, error, hint, focused }: PasswordFieldProps): ReactNode {
+export function PasswordField({
+  label = t('password'),
+  value,
+  onChange,
+  kind,
+  error,
+  hint,
+  focused,
+}: PasswordFieldProps): ReactNode {
   const [shown, setShown] = useState(false);
   return (
     <div className="flex items-start gap-2">
       <TextField
-        label={t('password')}
+        label={label}
         name="password"
         data-autofocus={focused}
         type={shown ? 'text' : 'password'}

@@ -11,7 +11,8 @@ export function useSignIn(): {
   problem: Problem | null;
   pending: boolean;
   lockedFor: number;
-  signIn: (name: string, password: string) => Promise<boolean>;
+  /** Sends a code too, when the account asked for one. */
+  signIn: (name: string, password: string, code?: string) => Promise<boolean>;
 } {
   const client = useQueryClient();
   const [problem, setProblem] = useState<Problem | null>(null);
@@ -24,11 +25,11 @@ export function useSignIn(): {
     return () => clearInterval(timer);
   }, [locked]);
 
-  const signIn = async (name: string, password: string): Promise<boolean> => {
+  const signIn = async (name: string, password: string, code?: string): Promise<boolean> => {
     setPending(true);
     setProblem(null);
     try {
-      await unwrap(api.POST('/api/v1/auth/login', { body: { name, password } }));
+      await unwrap(api.POST('/api/v1/auth/login', { body: { name, password, ...(code && { code }) } }));
       await client.fetchQuery({ ...sessionQuery, staleTime: 0 });
       return true;
     } catch (error) {
