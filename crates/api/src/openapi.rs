@@ -31,14 +31,29 @@ pub type SchemaOf = fn(&mut Schemas) -> Option<(RefOr<Schema>, RefOr<Schema>)>;
 
 /// The [`SchemaOf`] of `T`.
 pub fn schema_of<T: ToSchema>(schemas: &mut Schemas) -> Option<(RefOr<Schema>, RefOr<Schema>)> {
-    let name = T::name();
-    if name == <() as ToSchema>::name() {
+    if T::name() == <() as ToSchema>::name() {
         return None;
     }
-    let mut found = vec![(name.to_string(), T::schema())];
+    let name = name_of::<T>();
+    let mut found = vec![(name.clone(), T::schema())];
     <T as ToSchema>::schemas(&mut found);
     schemas.extend(found);
     Some((RefOr::Ref(Ref::from_schema_name(name)), T::schema()))
+}
+
+/// A type's name in the document. A generic type's own name is the same whatever it holds, so what it holds stands behind it:
+/// `Items_Job` of `Items<Job>`; else all lists would be described as the last one.
+fn name_of<T: ToSchema>() -> String {
+    let full = std::any::type_name::<T>();
+    if !full.contains('<') {
+        return T::name().to_string();
+    }
+    let parts = full.split(['<', '>', ',', ' ']);
+    let parts: Vec<&str> = parts
+        .filter_map(|part| part.rsplit("::").next())
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join("_")
 }
 
 /// The document as an answer: an OpenAPI 3.1 object.
@@ -65,11 +80,12 @@ pub fn document() -> OpenApi {
         // Lists name their rows by reference alone.
         schema_of::<crate::alert::Alert>,
         schema_of::<crate::account::SessionInfo>,
+        schema_of::<crate::network::NetworkSummary>,
         schema_of::<EventsSnapshot>,
         schema_of::<StatsSnapshot>,
         schema_of::<HostSnapshot>,
         schema_of::<LogBatch>,
-    ] as [SchemaOf; 16]
+    ] as [SchemaOf; 17]
     {
         live(&mut schemas);
     }
@@ -230,6 +246,24 @@ mod tests {
             read("web/src/api/schema.gen.ts").contains(&format!("sha256:{digest}")),
             "web/src/api/schema.gen.ts is not current: run `make openapi`"
         );
+    }
+
+    #[test]
+    fn each_list_is_described_with_its_own_rows() {
+        let json: serde_json::Value = serde_json::from_str(&document_json().unwrap()).unwrap();
+        for (path, row) in [
+            ("/api/v1/jobs", "Job"),
+            ("/api/v1/users", "User"),
+            ("/api/v1/engines", "EngineInfo"),
+            ("/api/v1/account/sessions", "SessionInfo"),
+        ] {
+            let schema = &json["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+                ["schema"]["$ref"];
+            assert_eq!(schema, &format!("#/components/schemas/Items_{row}"));
+            let items = &json["components"]["schemas"][format!("Items_{row}")]["properties"]["items"]
+                ["items"]["$ref"];
+            assert_eq!(items, &format!("#/components/schemas/{row}"));
+        }
     }
 
     #[test]
