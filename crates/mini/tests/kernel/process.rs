@@ -271,3 +271,13 @@ fn kernel_sysctls_are_the_containers_own() {
         before
     );
 }
+
+#[test]
+fn kernel_the_runtimes_own_environment_stays_outside() {
+    let Some(mut bundle) = Bundle::new() else {
+        return;
+    };
+    bundle.config["process"]["args"] = json!(["env"]);
+    bundle.config["process"]["env"] = json!(["PATH=/bin"]);
+    assert_eq!(bundle.run().success(), "PATH=/bin\nHOME=/\n");
+}

@@ -15,7 +15,7 @@ use crate::bundle::{Bundle, DEADLINE, finish};
 
 /// Reads a terminal's master until a text has come or nobody is at the other end.
 #[track_caller]
-fn read_until(master: &mut std::fs::File, wanted: &str) -> String {
+pub(crate) fn read_until(master: &mut std::fs::File, wanted: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     while !text.contains(wanted) {
@@ -43,7 +43,7 @@ fn size(rows: u16, columns: u16) -> Winsize {
     }
 }
 
-fn receive_master(listener: &UnixListener) -> std::fs::File {
+pub(crate) fn receive_master(listener: &UnixListener) -> std::fs::File {
     let (socket, _) = listener.accept().unwrap();
     let mut buffer = [0; 64];
     let (_, master) = sys::socket::receive_descriptor(socket.as_fd(), &mut buffer).unwrap();
@@ -166,89 +166,4 @@ fn kernel_exec_serves_a_terminal_in_the_foreground() {
     drop((command, slave));
     assert_eq!(finish(child).status, 4);
     bundle.delete();
-}
-
-/// CVE-2025-52565: the terminal, or /dev/console, is something else in the image.
-#[test]
-fn kernel_a_false_devpts_gives_no_terminal() {
-    let Some(mut bundle) = Bundle::shell("echo ran") else {
-        return;
-    };
-    bundle.config["process"]["terminal"] = json!(true);
-    let fake = bundle.path().join("fake-pts");
-    std::fs::create_dir(&fake).unwrap();
-    let secret = bundle.path().join("secret");
-    std::fs::write(&secret, "of the host").unwrap();
-    bundle.config["mounts"]
-        .as_array_mut()
-        .unwrap()
-        .retain(|mount| mount["destination"] != "/dev/pts");
-    bundle.push(
-        "/mounts",
-        json!({"destination": "/dev/pts", "type": "bind", "source": fake, "options": ["rbind"]}),
-    );
-    let socket = bundle.path().join("console.sock");
-    let _listener = UnixListener::bind(&socket).unwrap();
-    let path = bundle.path().to_str().unwrap().to_owned();
-    for kind in ["file", "link", "device"] {
-        let ptmx = fake.join("ptmx");
-        match kind {
-            "file" => std::fs::write(&ptmx, "").unwrap(),
-            "link" => std::os::unix::fs::symlink("/dev/null", &ptmx).unwrap(),
-            // The host's own multiplexer by its number: a terminal of the host's.
-            _ => rustix::fs::mknodat(
-                rustix::fs::CWD,
-                &ptmx,
-                rustix::fs::FileType::CharacterDevice,
-                Mode::from_raw_mode(0o666),
-                rustix::fs::makedev(5, 2),
-            )
-            .unwrap(),
-        }
-        bundle.write();
-        let outcome = bundle.create_with(&[
-            "--bundle",
-            &path,
-            "--console-socket",
-            socket.to_str().unwrap(),
-        ]);
-        assert_eq!(outcome.status, 1, "{kind}: {outcome:?}");
-        assert!(outcome.error.contains("/dev/pts"), "{kind}: {outcome:?}");
-        bundle.assert_nothing_left();
-        std::fs::remove_file(&ptmx).unwrap();
-    }
-}
-
-#[test]
-fn kernel_a_console_that_is_a_link_does_not_lead_out() {
-    let Some(mut bundle) = Bundle::shell("tty; readlink /dev/console; echo end") else {
-        return;
-    };
-    bundle.config["process"]["terminal"] = json!(true);
-    // No tmpfs on /dev: the image's own.
-    bundle.config["mounts"]
-        .as_array_mut()
-        .unwrap()
-        .retain(|mount| mount["destination"] != "/dev");
-    let outside = bundle.path().join("outside");
-    std::fs::write(&outside, "of the host").unwrap();
-    std::os::unix::fs::symlink(&outside, bundle.rootfs().join("dev/console")).unwrap();
-    let socket = bundle.path().join("console.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
-    bundle.write();
-    let path = bundle.path().to_str().unwrap().to_owned();
-    bundle
-        .create_with(&[
-            "--bundle",
-            &path,
-            "--console-socket",
-            socket.to_str().unwrap(),
-        ])
-        .success();
-    let mut master = receive_master(&listener);
-    bundle.verb("start", &[], &[]).success();
-    let text = read_until(&mut master, "end");
-    assert!(text.contains("/dev/pts/0"), "{text:?}");
-    bundle.delete();
-    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "of the host");
 }
