@@ -10,6 +10,7 @@ use shim_protocol::ConsoleSize;
 use crate::error::{Error, Result};
 use crate::hooks::{self, StateForHook};
 use crate::limits;
+use crate::network::devices;
 use crate::process::finish::Stdio;
 use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
@@ -189,6 +190,11 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         } else {
             &cgroup
         };
+        trace.step(
+            "net_devices",
+            || format!("{} of the host's", linux.net_devices.len()),
+            || devices::move_all(spec, &linux.net_devices, pid),
+        )?;
         trace.step(
             "limits",
             || "written to the cgroup".into(),

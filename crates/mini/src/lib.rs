@@ -14,6 +14,7 @@ pub mod container;
 pub mod error;
 pub mod hooks;
 pub mod limits;
+pub mod network;
 pub mod process;
 pub mod reaper;
 pub mod rootfs;

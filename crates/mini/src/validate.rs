@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::process::{attributes, clocks, id_map};
+use crate::network::devices;
+use crate::process::{attributes, clocks, id_map, security};
 use crate::spec::{IdMapping, Linux, NamespaceKind, Process, Spec};
 
 /// Checks a spec.
@@ -76,12 +77,12 @@ pub fn validate(spec: &Spec) -> Result<()> {
             return Err(Error::invalid("mounts: a destination is empty"));
         }
     }
-    refuse(!linux.mount_label.is_empty(), "linux.mountLabel (SELinux)")?;
+    security::validate_labels("", &linux.mount_label)?;
     refuse(spec.vm.is_some(), "vm")?;
     refuse(spec.windows.is_some(), "windows")?;
     refuse(spec.solaris.is_some(), "solaris")?;
     refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
-    refuse(!linux.net_devices.is_empty(), "linux.netDevices")?;
+    devices::validate(spec, &linux.net_devices)?;
     attributes::validate_linux(linux)?;
     Ok(())
 }
@@ -175,10 +176,7 @@ pub fn validate_process(process: &Process) -> Result<()> {
             "process.env: {entry:?} has a zero byte"
         )));
     }
-    refuse(
-        !process.selinux_label.is_empty(),
-        "process.selinuxLabel (SELinux)",
-    )?;
+    security::validate_labels(&process.selinux_label, "")?;
     attributes::validate(process)
 }
 

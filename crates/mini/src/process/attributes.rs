@@ -89,6 +89,17 @@ impl Attributes {
         }
     }
 
+    /// The processors of [`Self::bind_first`] as runtimes write them in their logs: `0x3`.
+    pub fn show_first(&self, process: &Process) -> String {
+        let list = self
+            .affinity_of(process)
+            .map_or("", |affinity| affinity.initial.as_str());
+        match affinity::parse("initial", list) {
+            Ok(Some(numbers)) => affinity::hexadecimal(&numbers),
+            _ => "unchanged".into(),
+        }
+    }
+
     /// Gives this thread, and what it becomes, what is asked for. In the container's cgroup, while we are root, and
     /// before a filter could forbid the calls. `affinity` is that of a process that joins.
     ///

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cgroups::Cgroup;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::Signal;
 use shim_protocol::ConsoleSize;
@@ -19,6 +19,8 @@ use crate::process::attributes::Attributes;
 use crate::process::clocks;
 use crate::process::finish::{Finish, Gate, Stdio, become_program, complete_env, connect_stdio};
 use crate::process::namespaces::{self, Joined, UserNamespace, become_root};
+use crate::process::procfs;
+use crate::process::security;
 use crate::process::source;
 use crate::process::sync::{Channel, FromChild, FromParent};
 use crate::process::terminal;
@@ -159,7 +161,7 @@ fn stages(
     let root = if shared {
         None
     } else {
-        set_apparmor(process).map_err(|error| error.in_step("names"))?;
+        security::apply(process).map_err(|error| error.in_step("names"))?;
         Some(open_root(plan, propagation, true, trace)?)
     };
     let mut opened = match root {
@@ -182,7 +184,7 @@ fn stages(
                 "oom_score_adj",
                 process.oom_score_adj.map(|value| value.to_string()),
             )?;
-            set_apparmor(process)
+            security::apply(process)
         },
     )?;
     trace.step(
@@ -477,47 +479,16 @@ fn set_names(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file below the host's /proc/self, after making sure that it is the kernel's (CVE-2025-52881).
+/// Writes a file below /proc/self, if there is something to write.
 pub(crate) fn write_self(name: &str, value: Option<String>) -> Result<()> {
-    match value {
-        Some(value) => write_proc("/proc/self", Path::new(name), &value),
-        None => Ok(()),
-    }
+    value.map_or(Ok(()), |value| procfs::write_self(name, &value))
 }
 
 /// Sets how readily the kernel kills another process when memory runs out.
 pub(crate) fn write_oom_score_adj(pid: i32, process: &Process) -> Result<()> {
-    match process.oom_score_adj {
-        Some(value) => {
-            let base = format!("/proc/{pid}");
-            write_proc(&base, Path::new("oom_score_adj"), &value.to_string())
-        }
-        None => Ok(()),
-    }
-}
-
-fn write_proc(base: &str, path: &Path, value: &str) -> Result<()> {
-    let object = || format!("{base}/{} to {value:?}", path.display());
-    let error = |errno| Error::sys("set", object(), errno);
-    let base_fd = rustix::fs::openat(CWD, base, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(error)?;
-    let file = rustix::fs::openat2(
-        &base_fd,
-        path,
-        OFlags::WRONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
-    )
-    .map_err(error)?;
-    if rustix::fs::fstatfs(&file).map_err(error)?.f_type != rustix::fs::PROC_SUPER_MAGIC {
-        return Err(Error::invalid(format!(
-            "set {}: not a file of the kernel",
-            object()
-        )));
-    }
-    rustix::io::write(&file, value.as_bytes())
-        .map(drop)
-        .map_err(error)
+    process.oom_score_adj.map_or(Ok(()), |value| {
+        procfs::write_process(pid, "oom_score_adj", &value.to_string())
+    })
 }
 
 /// Sets kernel parameters through the host's /proc, which shows each process those of its own namespaces.
@@ -529,20 +500,9 @@ fn write_sysctls(linux: &Linux) -> Result<()> {
         } else {
             key.replace('.', "/")
         };
-        write_proc("/proc/sys", Path::new(&path), value)?;
+        procfs::write_sysctl(&path, value)?;
     }
     Ok(())
-}
-
-pub(crate) fn set_apparmor(process: &Process) -> Result<()> {
-    if process.apparmor_profile.is_empty() || process.apparmor_profile == "unconfined" {
-        return Ok(());
-    }
-    let value = format!("exec {}", process.apparmor_profile);
-    match write_proc("/proc/self", Path::new("attr/apparmor/exec"), &value) {
-        Ok(()) => Ok(()),
-        Err(_) => write_proc("/proc/self", Path::new("attr/exec"), &value),
-    }
 }
 
 /// Gives the master to the parent and takes the slave.

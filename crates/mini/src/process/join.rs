@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::process::attributes::Attributes;
 use crate::process::finish::{Finish, Stdio, become_program, connect_stdio};
 use crate::process::init::{
-    Wishes, give_up, hand_over_terminal, join_session_keyring, reset, set_apparmor,
-    set_death_signal, write_self,
+    Wishes, give_up, hand_over_terminal, join_session_keyring, reset, set_death_signal, write_self,
 };
 use crate::process::namespaces::{self, become_root};
+use crate::process::security;
 use crate::process::sync::Channel;
 use crate::process::terminal;
 use crate::rootfs::resolve::RootFd;
@@ -63,7 +63,7 @@ pub(crate) fn prepare(plan: JoinPlan<'_>) -> Result<()> {
         "oom_score_adj",
         plan.process.oom_score_adj.map(|value| value.to_string()),
     )?;
-    set_apparmor(plan.process)?;
+    security::apply(plan.process)?;
     plan.attributes.bind_first(plan.process)?;
     // In its cgroup before anything of the container can be reached.
     plan.cgroup.enter_cloned().map_err(|error| {
@@ -142,7 +142,10 @@ fn stages(
 fn enter_straight(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<()> {
     trace.step(
         "enter_cgroup",
-        || plan.cgroup.path().to_owned(),
+        || {
+            let affinity = plan.attributes.show_first(plan.process);
+            format!("{}, affinity: {affinity}", plan.cgroup.path())
+        },
         || prepare(plan),
     )?;
     trace.made(|| objects::cgroup(plan.cgroup));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountInfo {
-    /// Which part of its file system is mounted; `/` for the whole.
+    /// Which part of its file system is mounted: `/` for the whole, `net:[4026531840]` of a namespace's file.
     pub root: PathBuf,
     /// Where.
     pub mount_point: PathBuf,
@@ -24,8 +24,11 @@ pub fn parse(text: &[u8]) -> Vec<MountInfo> {
 
 fn line(line: &[u8]) -> Option<MountInfo> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let root = path(fields.nth(3)?)?;
-    let mount_point = path(fields.next()?)?;
+    let root = path(fields.nth(3)?);
+    let mount_point = path(fields.next()?);
+    if !mount_point.is_absolute() {
+        return None;
+    }
     // Optional fields of any number end in a dash.
     fields.find(|field| *field == b"-")?;
     let kind = String::from_utf8_lossy(fields.next()?).into_owned();
@@ -37,10 +40,7 @@ fn line(line: &[u8]) -> Option<MountInfo> {
 }
 
 /// A path with what the kernel writes as an octal number (`\040` for a space) put back.
-fn path(field: &[u8]) -> Option<PathBuf> {
-    if field.first() != Some(&b'/') {
-        return None;
-    }
+fn path(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, after @ ..] = rest {
@@ -58,7 +58,7 @@ fn path(field: &[u8]) -> Option<PathBuf> {
             rest = after;
         }
     }
-    Some(PathBuf::from(OsString::from_vec(bytes)))
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ fn kernel_what_is_refused_leaves_nothing() {
         ),
         (
             |c| c["process"]["selinuxLabel"] = json!("a:b:c:s0"),
-            "process.selinuxLabel",
+            "process.selinuxLabel: selinux label is specified in config, but selinux is disabled or not supported",
         ),
         (
             |c| c["linux"]["seccomp"]["defaultAction"] = json!("SCMP_ACT_NOTIFY"),

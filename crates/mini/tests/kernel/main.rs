@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod masks;
 mod mounts;
+mod net_devices;
 mod process;
 mod rootless;
 mod seccomp;

@@ -281,3 +281,53 @@ fn kernel_the_runtimes_own_environment_stays_outside() {
     bundle.config["process"]["env"] = json!(["PATH=/bin"]);
     assert_eq!(bundle.run().success(), "PATH=/bin\nHOME=/\n");
 }
+
+#[test]
+fn kernel_capabilities_that_there_are_not_are_told_and_left_out() {
+    let Some(mut bundle) = Bundle::shell("grep -E 'Cap(Bnd|Amb)' /proc/self/status") else {
+        return;
+    };
+    bundle.config["process"]["capabilities"] = json!({
+        "bounding": ["CAP_UNKNOWN", "UNKNOWN_CAP", "CAP_KILL"],
+        "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"],
+        "ambient": ["CAP_KILL", "CAP_CHOWN"],
+    });
+    let outcome = bundle.run();
+    for words in [
+        "ignoring unknown or unavailable capabilities: [CAP_UNKNOWN UNKNOWN_CAP]",
+        "can't raise ambient capability CAP_CHOWN: ",
+    ] {
+        assert!(outcome.error.contains(words), "{outcome:?}");
+    }
+    assert_eq!(
+        outcome.success(),
+        "CapBnd:\t0000000000000020\nCapAmb:\t0000000000000020\n"
+    );
+}
+
+#[test]
+fn kernel_a_security_profile_is_applied_or_refused_with_the_reason() {
+    let Some(mut bundle) = Bundle::shell("cat /proc/self/attr/current 2>/dev/null; echo ran")
+    else {
+        return;
+    };
+    bundle.config["process"]["apparmorProfile"] = json!("unconfined");
+    assert!(bundle.run().success().ends_with("ran\n"));
+    bundle.config["process"]["apparmorProfile"] = json!("no-such-profile");
+    let outcome = bundle.run();
+    assert_eq!(outcome.output, "");
+    // On a machine with AppArmor the profile is not loaded, on another no profile can be.
+    let words = if std::path::Path::new("/sys/kernel/security/apparmor").exists() {
+        "apparmor failed to apply profile"
+    } else {
+        "apparmor: config provided but apparmor not supported"
+    };
+    outcome.assert_error(1, words);
+    outcome.assert_error(1, "no-such-profile");
+    bundle.config["process"]["apparmorProfile"] = json!("");
+    bundle.config["linux"]["mountLabel"] = json!("system_u:object_r:container_file_t:s0:c1,c2");
+    let outcome = bundle.run();
+    if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        outcome.assert_error(1, "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not supported");
+    }
+}
