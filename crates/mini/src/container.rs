@@ -14,6 +14,7 @@ use crate::network::devices;
 use crate::process::finish::Stdio;
 use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
+use crate::resctrl;
 use crate::rootfs::cgroup_mounts::CgroupView;
 use crate::rootfs::sources::Sources;
 use crate::rootless;
@@ -200,6 +201,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
             || "written to the cgroup".into(),
             || Ok(own.apply(&wanted)?),
         )?;
+        resctrl::enter(spec, id, pid).map_err(|error| error.in_step("limits"))?;
         trace.step(
             "device_rules",
             || format!("{} rules", resources.devices.len()),
@@ -226,6 +228,7 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
             if let Some(unit) = start.unit {
                 unit.stop();
             }
+            drop(resctrl::remove(spec, id));
             drop(cgroup.remove(PATIENCE));
             Err(error)
         }

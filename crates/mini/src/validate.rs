@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::network::devices;
 use crate::process::{attributes, clocks, id_map, security};
+use crate::resctrl;
 use crate::spec::{IdMapping, Linux, NamespaceKind, Process, Spec};
 
 /// Checks a spec.
@@ -81,7 +82,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
     refuse(spec.vm.is_some(), "vm")?;
     refuse(spec.windows.is_some(), "windows")?;
     refuse(spec.solaris.is_some(), "solaris")?;
-    refuse(linux.intel_rdt.is_some(), "linux.intelRdt")?;
+    linux.intel_rdt.as_ref().map_or(Ok(()), resctrl::validate)?;
     devices::validate(spec, &linux.net_devices)?;
     attributes::validate_linux(linux)?;
     Ok(())
@@ -276,7 +277,7 @@ mod tests {
                 "twice",
             ),
             (
-                serde_json::json!({"linux": {"intelRdt": {"closID": "x"}}}),
+                serde_json::json!({"linux": {"intelRdt": {"closID": "x/y"}}}),
                 "linux.intelRdt",
             ),
             (serde_json::json!({"hostname": "box"}), "hostname"),

@@ -5,6 +5,7 @@ use crate::cli::report;
 use crate::container::Bundle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{self, StateForHook};
+use crate::resctrl;
 use crate::state::{State, Status, Store};
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
@@ -48,6 +49,9 @@ pub(crate) fn finish(globals: &Globals, store: &Store, state: &State) -> Result<
     store.remove()?;
     // The bundle may be gone; then so are its hooks.
     if let Ok(bundle) = Bundle::read(&state.bundle) {
+        if let Err(error) = resctrl::remove(&bundle.spec, &state.id) {
+            report::warning(globals, &error);
+        }
         run_poststop(globals, &state.id, &bundle);
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::capabilities;
 use crate::cli::arguments::Arguments;
 use crate::cli::report;
 use crate::error::{Error, Result};
+use crate::process::memory_policy;
 use crate::rootfs::options;
 use crate::spec::OCI_VERSION;
 
@@ -20,7 +21,9 @@ const HOOKS: [&str; 6] = [
     "poststop",
 ];
 
-const NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mount", "network", "pid", "uts"];
+const NAMESPACES: [&str; 8] = [
+    "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+];
 
 const SECCOMP_ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
@@ -76,7 +79,6 @@ const SECCOMP_ARCHITECTURES: &[&str] = &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
 
 pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
     arguments.flags(|flag, _| Err(Arguments::unknown(flag)))?;
-    let off = json!({"enabled": false});
     let features = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": OCI_VERSION,
@@ -95,10 +97,11 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
                 "supportedFlags": supported_seccomp_flags(),
             },
             "apparmor": {"enabled": true},
-            "selinux": off,
-            "intelRdt": off,
-            "mountExtensions": {"idmap": off},
-            "netDevices": off,
+            "selinux": {"enabled": true},
+            "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
+            "memoryPolicy": {"modes": words(&memory_policy::MODES), "flags": words(&memory_policy::FLAGS)},
+            "mountExtensions": {"idmap": {"enabled": true}},
+            "netDevices": {"enabled": true},
         },
         "annotations": {"dev.containeros.mini.version": env!("CARGO_PKG_VERSION")},
     });
@@ -106,6 +109,13 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<u8> {
         .map_err(|error| Error::invalid(format!("encode the features: {error}")))?;
     report::say(&text);
     Ok(0)
+}
+
+/// The words of a table, in the alphabet's order.
+fn words(table: &[(&'static str, i32)]) -> Vec<&'static str> {
+    let mut words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+    words.sort_unstable();
+    words
 }
 
 #[cfg(test)]

@@ -147,3 +147,19 @@ fn kernel_processors_are_all_unless_a_joining_process_asks() {
         );
     bundle.delete();
 }
+
+#[test]
+fn kernel_a_share_of_the_cache_is_given_or_refused_with_the_reason() {
+    let Some(mut bundle) = Bundle::shell("echo ran") else {
+        return;
+    };
+    bundle.config["linux"]["intelRdt"] = json!({"enableMonitoring": true});
+    let outcome = bundle.run();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if mounts.contains(" - resctrl ") {
+        assert_eq!(outcome.success(), "ran\n");
+    } else {
+        outcome.assert_error(1, "Intel RDT is not enabled");
+        outcome.assert_error(1, "no resctrl is mounted");
+    }
+}
