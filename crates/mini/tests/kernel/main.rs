@@ -18,6 +18,7 @@ mod cgroup_systemd;
 mod cgroup_update;
 mod clocks;
 mod cves;
+mod devices;
 mod failures;
 mod faults;
 mod isolation;

@@ -812,3 +812,60 @@ fn kernel_a_root_that_is_moved_over_the_hosts_hides_it() {
         bundle.assert_nothing_left();
     }
 }
+
+#[test]
+fn kernel_cgroup_mounts_are_those_that_programs_look_for() {
+    let script = "grep ' /sys/fs/cgroup' /proc/mounts | cut -d ' ' -f 2-4 | cut -d , -f 1; \
+         for d in /sys/fs/cgroup /sys/fs/cgroup/*; do [ -e $d/cgroup.procs ] && grep -q . $d/cgroup.procs && echo procs; done | sort -u; \
+         mkdir /sys/fs/cgroup/pids/made /sys/fs/cgroup/made 2>/dev/null && echo writable; rmdir /sys/fs/cgroup/pids/made /sys/fs/cgroup/made 2>/dev/null; true";
+    let Some(mut bundle) = Bundle::shell(script) else {
+        return;
+    };
+    let base = bundle.config.clone();
+    for own_namespace in [true, false] {
+        for readonly in [true, false] {
+            bundle.config = base.clone();
+            if !own_namespace {
+                let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+                namespaces.retain(|one| one["type"] != "cgroup");
+            }
+            for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+                if mount["destination"] == "/sys/fs/cgroup" {
+                    let word = if readonly { "ro" } else { "rw" };
+                    mount["options"] = json!(["nosuid", "noexec", "nodev", word]);
+                }
+            }
+            let outcome = bundle.run();
+            let lines: Vec<&str> = outcome.output.lines().collect();
+            let mounts: Vec<&&str> = lines.iter().filter(|line| line.starts_with('/')).collect();
+            assert!(!mounts.is_empty(), "{outcome:?}");
+            let word = if readonly { " ro" } else { " rw" };
+            assert!(
+                mounts.iter().all(|line| line.ends_with(word)),
+                "{outcome:?}"
+            );
+            assert!(
+                lines.contains(&"procs"),
+                "{own_namespace} {readonly}: {outcome:?}"
+            );
+            assert!(!(readonly && lines.contains(&"writable")), "{outcome:?}");
+        }
+    }
+    // One hierarchy of its own by its type, where there is one.
+    bundle.config = base;
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        if mount["destination"] == "/sys/fs/cgroup" {
+            mount["type"] = json!("cgroup2");
+        }
+    }
+    bundle.set_script("awk '$2 == \"/sys/fs/cgroup\" {print $3}' /proc/mounts; grep -c . /sys/fs/cgroup/cgroup.procs >/dev/null && echo procs");
+    let outcome = bundle.run();
+    if std::fs::read_to_string("/proc/mounts")
+        .unwrap()
+        .contains(" cgroup2 ")
+    {
+        assert_eq!(outcome.success(), "cgroup2\nprocs\n");
+    } else {
+        outcome.assert_error(1, "no cgroup v2 hierarchy is mounted");
+    }
+}
