@@ -176,6 +176,13 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         },
     };
     let prepare = |pid: i32, trace: &mut Trace| {
+        if !linux.net_devices.is_empty() {
+            trace.step(
+                "net_devices",
+                || format!("{} of the host's", linux.net_devices.len()),
+                || devices::move_all(spec, &linux.net_devices, pid),
+            )?;
+        }
         if cgroup.is_none() {
             return (start.known)(&cgroup, pid);
         }
@@ -191,11 +198,6 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
         } else {
             &cgroup
         };
-        trace.step(
-            "net_devices",
-            || format!("{} of the host's", linux.net_devices.len()),
-            || devices::move_all(spec, &linux.net_devices, pid),
-        )?;
         trace.step(
             "limits",
             || "written to the cgroup".into(),

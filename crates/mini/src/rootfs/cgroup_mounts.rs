@@ -83,6 +83,7 @@ fn mount_all(
         source: "cgroup",
         superblock: &[],
         data: &data,
+        attributes: 0,
         destination: &mount.destination,
     };
     let top = new

@@ -29,6 +29,8 @@ pub struct NewFilesystem<'a> {
     pub superblock: &'a [&'static str],
     /// Its own options.
     pub data: &'a [String],
+    /// Flags of the mount, `MOUNT_ATTR_*`.
+    pub attributes: u64,
     /// Where it is going to be, for what is said.
     pub destination: &'a str,
 }
@@ -67,10 +69,11 @@ impl NewFilesystem<'_> {
         }
         set_options(context, self.superblock, options)?;
         fsconfig_create(context)?;
+        let attributes = u32::try_from(self.attributes).map_err(|_| Errno::INVAL)?;
         fsmount(
             context,
             FsMountFlags::FSMOUNT_CLOEXEC,
-            MountAttrFlags::empty(),
+            MountAttrFlags::from_bits_retain(attributes),
         )
     }
 
@@ -239,6 +242,7 @@ mod tests {
             source: "x",
             superblock: &[],
             data,
+            attributes: 0,
             destination: "/there",
         };
         if !rustix::process::geteuid().is_root() {

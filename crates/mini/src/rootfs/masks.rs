@@ -109,18 +109,11 @@ fn empty_directory(path: &str, label: &str) -> Result<OwnedFd> {
         source: "tmpfs",
         superblock: &[],
         data: &data,
+        attributes: RDONLY | sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC,
         destination: path,
     };
-    let directory = new
-        .detached()?
-        .ok_or_else(|| Error::sys("mask", path, Errno::INVAL))?;
-    let attributes = MountAttributes {
-        set: RDONLY | sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC,
-        ..MountAttributes::default()
-    };
-    set_attributes(directory.as_fd(), attributes, false)
-        .map_err(|error| Error::sys("mask", path, error))?;
-    Ok(directory)
+    new.detached()?
+        .ok_or_else(|| Error::sys("mask", path, Errno::INVAL))
 }
 
 /// The path must lead to this very mount now.

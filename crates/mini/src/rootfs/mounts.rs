@@ -159,7 +159,7 @@ impl Made<'_> {
         let detached = self.source(source, &path)?;
         let leaf = self.leaf(&detached)?;
         bind::set_flags(&detached, self.options, &self.mount.destination)?;
-        self.finish(&detached)?;
+        self.finish(&detached, true)?;
         let target = self.target(leaf)?;
         if self.destination == Path::new("/proc") && !is_proc(&detached) {
             return Err(self.invalid("\"/proc\" cannot be mounted because it is not of type proc"));
@@ -205,20 +205,16 @@ impl Made<'_> {
     /// proc and sysfs: what the masks and we ourselves rely on. A link on the way would let the image choose where they
     /// are (CVE-2023-27561).
     fn of_the_kernel(&self) -> Result<()> {
-        let detached = match self.make(&self.options.data) {
+        let (detached, is_copy) = match self.make(&self.options.data, self.options.of_new()) {
             // sysfs is of the network namespace's owner: a user namespace without one of its own gets the host's.
             Err(_) if self.mount.kind == "sysfs" && self.context.in_user_namespace => {
                 let host = clone_tree(Path::new("/sys"), true)?;
                 bind::set_flags(&host, self.options, &self.mount.destination)?;
-                host
+                (host, true)
             }
-            other => {
-                let detached = other?.ok_or_else(|| self.error(Errno::INVAL))?;
-                self.set_new_flags(&detached, self.options.of_new())?;
-                detached
-            }
+            other => (other?.ok_or_else(|| self.error(Errno::INVAL))?, false),
         };
-        self.finish(&detached)?;
+        self.finish(&detached, is_copy)?;
         // A directory is made, whatever the image has there; what is found must be one, by no link.
         self.context
             .root
@@ -255,17 +251,18 @@ impl Made<'_> {
             let stat = rustix::fs::fstat(there).map_err(|errno| self.error(errno))?;
             data.push(format!("mode={:o}", stat.st_mode & 0o7777));
         }
-        let detached = self.make(&data)?.ok_or_else(|| self.error(Errno::INVAL))?;
+        // Written by the copy, and by the mounts that come.
+        let late = self.options.on & sys::mount::RDONLY != 0;
+        let attributes = self.options.of_new() & !sys::mount::RDONLY;
+        let detached = self
+            .make(&data, attributes)?
+            .ok_or_else(|| self.error(Errno::INVAL))?;
         if self.options.copy_up
             && let Some(there) = &there
         {
             copy_up::copy(there, &detached, self.destination)?;
         }
-        let mut attributes = self.options.of_new();
-        let late = attributes.set & sys::mount::RDONLY != 0;
-        attributes.set &= !sys::mount::RDONLY;
-        self.set_new_flags(&detached, attributes)?;
-        self.finish(&detached)?;
+        self.finish(&detached, false)?;
         let target = self.target(Leaf::Directory)?;
         attach(&detached, &target).map_err(|errno| self.error(errno))?;
         Ok(late.then(|| LateReadonly {
@@ -275,12 +272,11 @@ impl Made<'_> {
     }
 
     fn other(&self) -> Result<()> {
-        let Some(detached) = self.make(&self.options.data)? else {
+        let Some(detached) = self.make(&self.options.data, self.options.of_new())? else {
             return self.with_long_options();
         };
         let leaf = self.leaf(&detached)?;
-        self.set_new_flags(&detached, self.options.of_new())?;
-        self.finish(&detached)?;
+        self.finish(&detached, false)?;
         if self.mount.kind == "mqueue" {
             label::set(&detached, self.context.label, &self.mount.destination)?;
         }
@@ -293,8 +289,8 @@ impl Made<'_> {
         let target = self.target(Leaf::Directory)?;
         let before = mount_id(&target).map_err(|errno| self.error(errno))?;
         let data = label::with_context(&self.options.data, self.context.label, &self.mount.kind);
-        self.filesystem(&data, &self.superblock())
-            .mount_on(&target, old_flags(self.options.of_new().set))?;
+        self.filesystem(&data, &self.superblock(), 0)
+            .mount_on(&target, old_flags(self.options.of_new()))?;
         let mounted = self
             .context
             .root
@@ -303,7 +299,7 @@ impl Made<'_> {
         if mount_id(&mounted).map_err(|errno| self.error(errno))? == before {
             return Err(self.invalid("the place leads elsewhere"));
         }
-        self.finish(&mounted)
+        self.finish(&mounted, false)
     }
 
     fn remount(&self) -> Result<()> {
@@ -320,7 +316,7 @@ impl Made<'_> {
             &self.mount.destination,
         )?;
         bind::set_flags(&mounted, self.options, &self.mount.destination)?;
-        self.finish_with(&mounted, false)
+        self.finish(&mounted, false)
     }
 
     fn cgroups(&self) -> Result<()> {
@@ -348,22 +344,25 @@ impl Made<'_> {
         &'b self,
         data: &'b [String],
         superblock: &'b [&'static str],
+        attributes: u64,
     ) -> NewFilesystem<'b> {
         NewFilesystem {
             kind: &self.mount.kind,
             source: &self.mount.source,
             superblock,
             data,
+            attributes,
             destination: &self.mount.destination,
         }
     }
 
-    fn make(&self, data: &[String]) -> Result<Option<OwnedFd>> {
+    fn make(&self, data: &[String], attributes: u64) -> Result<Option<OwnedFd>> {
         if self.mount.kind.is_empty() || self.mount.kind == "none" {
             return Err(self.invalid("has no type and is no bind mount"));
         }
         let data = label::with_context(data, self.context.label, &self.mount.kind);
-        self.filesystem(&data, &self.superblock()).detached()
+        self.filesystem(&data, &self.superblock(), attributes)
+            .detached()
     }
 
     fn leaf(&self, detached: &OwnedFd) -> Result<Leaf> {
@@ -375,21 +374,14 @@ impl Made<'_> {
         })
     }
 
-    fn set_new_flags(&self, detached: &OwnedFd, attributes: MountAttributes) -> Result<()> {
-        set_attributes(detached.as_fd(), attributes, false).map_err(|error| self.error(error))
-    }
-
-    /// What comes last of every kind: flags for all below, and propagation.
-    fn finish(&self, mounted: &OwnedFd) -> Result<()> {
-        self.finish_with(mounted, true)
-    }
-
-    fn finish_with(&self, mounted: &OwnedFd, private: bool) -> Result<()> {
+    /// What comes last: flags for all below, and propagation. Only copies need the latter when none is asked for: a new mount
+    /// is private.
+    fn finish(&self, mounted: &OwnedFd, is_copy: bool) -> Result<()> {
         if self.options.recursive != MountAttributes::default() {
             set_attributes(mounted.as_fd(), self.options.recursive, true)
                 .map_err(|error| self.error(error))?;
         }
-        if private || !self.options.propagation.is_empty() {
+        if is_copy || !self.options.propagation.is_empty() {
             set_propagation(mounted, self.options, &self.mount.destination)?;
         }
         Ok(())

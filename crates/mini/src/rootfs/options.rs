@@ -180,13 +180,9 @@ impl MountOptions {
         }
     }
 
-    /// What a mount of a new file system is given.
-    pub fn of_new(&self) -> MountAttributes {
-        MountAttributes {
-            set: self.on | self.times.attributes(),
-            clear: TIMES,
-            propagation: 0,
-        }
+    /// Flags of a mount of a new file system.
+    pub fn of_new(&self) -> u64 {
+        self.on | self.times.attributes()
     }
 
     /// What a bind mount is given; [`None`] when its source's flags are kept.
@@ -348,8 +344,8 @@ mod tests {
 
     #[test]
     fn the_later_of_two_opposites_wins() {
-        assert_eq!(options(&["ro", "rw"]).of_new().set & FLAGS, 0);
-        assert_eq!(options(&["rw", "ro"]).of_new().set & FLAGS, mount::RDONLY);
+        assert_eq!(options(&["ro", "rw"]).of_new() & FLAGS, 0);
+        assert_eq!(options(&["rw", "ro"]).of_new() & FLAGS, mount::RDONLY);
         assert_eq!(options(&["rw", "ro"]).off, 0);
         assert_eq!(options(&["sync", "async"]).superblock, [""; 0]);
         assert_eq!(options(&["rro", "rrw"]).recursive.set, 0);

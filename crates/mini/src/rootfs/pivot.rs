@@ -146,6 +146,7 @@ fn take_away(mount_point: &Path) -> Result<()> {
                 source: "tmpfs",
                 superblock: &[],
                 data: &[],
+                attributes: 0,
                 destination: &destination,
             };
             let cover = new.detached()?.ok_or_else(|| error(Errno::INVAL))?;
