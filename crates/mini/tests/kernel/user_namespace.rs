@@ -201,12 +201,7 @@ fn kernel_a_namespace_of_the_host_is_joined_before_a_new_user_namespace() {
     namespaces.retain(|namespace| namespace["type"] != "network");
     namespaces.push(json!({"type": "network", "path": "/proc/self/ns/net"}));
     bundle.config["linux"]["sysctl"] = json!({});
-    // Whoever does not own the network may not mount its sysfs.
-    let refused = bundle.run();
-    refused.assert_error(1, "/sys");
-    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
-    mounts
-        .retain(|mount| mount["destination"] != "/sys" && mount["destination"] != "/sys/fs/cgroup");
+    // Whoever does not own the network may not mount its sysfs: the host's is shown, as with crun.
     let output = bundle.run().success();
     let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
     let lines: Vec<&str> = output.lines().collect();
