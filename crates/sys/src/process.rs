@@ -242,6 +242,70 @@ impl Program {
     }
 }
 
+/// What a process, and those it has waited for, has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// In user mode and in the kernel.
+    pub cpu: std::time::Duration,
+    /// The most memory that one of them had at a time.
+    pub peak_bytes: u64,
+}
+
+impl Usage {
+    /// Adds what another has used.
+    pub fn add(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
+    }
+}
+
+/// Waits for a child: its exit status, 128 + signal when one ended it, and what it has used.
+///
+/// # Errors
+/// The errno of `wait4`.
+///
+/// Source: `man 2 wait4`, `man 2 getrusage`.
+pub fn wait_with_usage(pid: i32) -> io::Result<(i32, Usage)> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: the kernel fills both, which are of their sizes and writable.
+        let result = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+        if result >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: all its fields are integers, for which the zeros are valid, whatever the call did.
+    let usage = unsafe { usage.assume_init() };
+    let status = if libc::WIFSIGNALED(status) {
+        128 + libc::WTERMSIG(status)
+    } else {
+        libc::WEXITSTATUS(status)
+    };
+    let peak_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    Ok((
+        status,
+        Usage {
+            cpu: cpu_time(&usage),
+            peak_bytes: peak_kib * 1024,
+        },
+    ))
+}
+
+fn cpu_time(usage: &libc::rusage) -> std::time::Duration {
+    [usage.ru_utime, usage.ru_stime]
+        .into_iter()
+        .map(|time| {
+            let seconds = std::time::Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+            seconds + std::time::Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+        })
+        .sum()
+}
+
 /// Processor time of all children that have ended and been waited for, with their own.
 ///
 /// Source: `man 2 getrusage`, `RUSAGE_CHILDREN`.
@@ -251,13 +315,7 @@ pub fn children_cpu_time() -> std::time::Duration {
     unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
     // SAFETY: all its fields are integers, for which the zeros are valid, whatever the call did.
     let usage = unsafe { usage.assume_init() };
-    [usage.ru_utime, usage.ru_stime]
-        .into_iter()
-        .map(|time| {
-            let seconds = std::time::Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
-            seconds + std::time::Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-        })
-        .sum()
+    cpu_time(&usage)
 }
 
 /// Sets the execution domain of this process and of what it becomes: `PER_*` with its flags; the domain before it.
