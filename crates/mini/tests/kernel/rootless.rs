@@ -223,3 +223,121 @@ fn kernel_what_an_ordinary_user_may_not_is_said() {
         .assert_error(1, "rootless container requires user namespaces");
     rootless.assert_nothing_left();
 }
+
+/// `unshare --map-root-user mini …`: root of a user namespace with one id, who has no rights over the machine.
+#[test]
+fn kernel_root_of_a_user_namespace_is_found_out() {
+    let Some(mut rootless) = Rootless::new("id -u; echo x > /dev/null && cat /proc/self/uid_map")
+    else {
+        return;
+    };
+    // No user namespace of its own: the one that we are in does.
+    let namespaces = ["mount", "pid", "ipc", "uts"];
+    rootless.bundle.config["linux"]["namespaces"] =
+        namespaces.map(|kind| json!({"type": kind})).into();
+    for list in ["uidMappings", "gidMappings"] {
+        rootless.bundle.config["linux"][list] = Value::Null;
+    }
+    rootless.bundle.write();
+    let program = rootless.program.to_str().unwrap();
+    let mini = rootless.mini(&[]);
+    let in_namespace = |words: &[&str]| {
+        let mut command = Command::new("/usr/bin/unshare");
+        command
+            .args(["--map-root-user", program])
+            .args(words)
+            .env_clear()
+            .envs(
+                mini.get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
+            .uid(USER)
+            .gid(USER)
+            .current_dir(rootless.bundle.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    let output = in_namespace(&["run", &rootless.bundle.id]).success();
+    let words: Vec<&str> = output.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "54321", "1"]);
+    // Not told to do without, it says what is missing.
+    let outcome = in_namespace(&["--rootless=false", "run", &rootless.bundle.id]);
+    outcome.assert_error(1, "cgroup");
+    rootless.assert_nothing_left();
+}
+
+/// With a range of further ids, as a distribution gives it to each of its users. The files that say so are those of a mount
+/// namespace of this test alone.
+#[test]
+fn kernel_newuidmap_gives_an_ordinary_user_further_ids() {
+    let Some(mut rootless) = Rootless::new(
+        "cat /proc/self/uid_map /proc/self/setgroups; touch /tmp/file; chown 7:8 /tmp/file && stat -c %u:%g /tmp/file; id -G",
+    ) else {
+        return;
+    };
+    let installed = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"]
+        .iter()
+        .all(|path| std::path::Path::new(path).exists());
+    let ids = json!([
+        {"containerID": 0, "hostID": USER, "size": 1},
+        {"containerID": 1, "hostID": 700_000, "size": 1000},
+    ]);
+    rootless.bundle.config["linux"]["uidMappings"] = ids.clone();
+    rootless.bundle.config["linux"]["gidMappings"] = ids;
+    rootless.bundle.config["process"]["user"] = json!({"uid": 0, "gid": 0, "additionalGids": [9]});
+    rootless.bundle.write();
+    let permitted = rootless.bundle.path().join("subid");
+    let line = format!("{USER}:700000:1000\n");
+    std::fs::write(&permitted, line).unwrap();
+    let user = "probe";
+    let passwd = rootless.bundle.path().join("passwd");
+    let mut users = std::fs::read_to_string("/etc/passwd").unwrap();
+    users.push_str(&format!("{user}:x:{USER}:{USER}::/:/bin/sh\n"));
+    std::fs::write(&passwd, users).unwrap();
+    let script = format!(
+        "mount --bind {0} /etc/subuid && mount --bind {0} /etc/subgid && mount --bind {1} /etc/passwd && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups {2} run {3}",
+        permitted.display(),
+        passwd.display(),
+        rootless.program.display(),
+        rootless.bundle.id,
+    );
+    let mut command = Command::new("/usr/bin/unshare");
+    command
+        .args(["--mount", "/bin/sh", "-c", &script])
+        .env("XDG_RUNTIME_DIR", rootless.bundle.path().join("run"))
+        .current_dir(rootless.bundle.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let outcome = finish(command.spawn().unwrap());
+    if installed {
+        let words: Vec<&str> = outcome.output.split_whitespace().collect();
+        let expected = [
+            "0", "54321", "1", "1", "700000", "1000", "allow", "7:8", "0", "9",
+        ];
+        assert_eq!(words, expected, "{outcome:?}");
+    } else {
+        outcome.assert_error(1, "newuidmap is not in");
+    }
+    rootless.assert_nothing_left();
+}
+
+#[test]
+fn kernel_an_ordinary_users_container_has_a_terminal() {
+    let Some(mut rootless) =
+        Rootless::new("tty; stat -c %u:%a $(tty); ls -l /dev/console | cut -c1")
+    else {
+        return;
+    };
+    rootless.bundle.config["process"]["terminal"] = json!(true);
+    let outcome = rootless.run();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let lines: Vec<&str> = outcome.output.lines().map(str::trim_end).collect();
+    assert_eq!(lines[0], "/dev/pts/0", "{outcome:?}");
+    assert!(lines[1].starts_with("0:6"), "{outcome:?}");
+    assert_eq!(lines[2], "c", "{outcome:?}");
+    rootless.assert_nothing_left();
+}
