@@ -16,6 +16,7 @@ use crate::process::init::{InitPlan, Wishes};
 use crate::process::spawn::{self, Spawned, rootfs_path};
 use crate::resctrl;
 use crate::rootfs::cgroup_mounts::CgroupView;
+use crate::rootfs::pivot;
 use crate::rootfs::sources::Sources;
 use crate::rootless;
 use crate::spec::{NamespaceKind, Spec};
@@ -223,9 +224,26 @@ pub fn start(start: Start<'_>, trace: &mut Trace) -> Result<(Cgroup, Spawned)> {
             hooks::run_all("createRuntime", &hooks.create_runtime, &state, &[])
         }
     };
-    match spawn::spawn(plan, prepare, run_hooks, trace) {
+    let mut host_mount = None;
+    let attached = if spec.namespace(NamespaceKind::Mount).is_none() {
+        trace.step(
+            "detach_mounts",
+            || "a mount of the root file system among the host's".into(),
+            || {
+                pivot::attach_to_host(&rootfs)?;
+                host_mount = pivot::mount_number(&rootfs);
+                Ok(())
+            },
+        )
+    } else {
+        Ok(())
+    };
+    match attached.and_then(|()| spawn::spawn(plan, prepare, run_hooks, trace)) {
         Ok(spawned) => Ok((cgroup, spawned)),
         Err(error) => {
+            if let Some(mount) = host_mount {
+                drop(pivot::remove_from_host(&rootfs, mount));
+            }
             // The first error is the one that matters.
             if let Some(unit) = start.unit {
                 unit.stop();

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::container::{Bundle, PATIENCE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::spawn::rootfs_path;
+use crate::rootfs::pivot;
 use crate::systemd::Remembered;
 
 const STATE_FILE: &str = "state.json";
@@ -45,6 +46,9 @@ pub struct State {
     /// It has a pid namespace of its own: with its first process all others end.
     #[serde(default)]
     pub own_pids: bool,
+    /// Number of the mount that its root file system is among the host's, when it has no mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_mount: Option<u64>,
     /// When it was made, nanoseconds since the Unix epoch.
     pub created_unix_ns: i64,
     /// From its spec.
@@ -235,6 +239,12 @@ impl State {
             cgroup_path: cgroup.path().to_owned(),
             systemd: None,
             own_pids: bundle.spec.has_new(crate::spec::NamespaceKind::Pid),
+            host_mount: bundle
+                .spec
+                .namespace(crate::spec::NamespaceKind::Mount)
+                .is_none()
+                .then(|| pivot::mount_number(&rootfs_path(&bundle.spec, &bundle.directory)))
+                .flatten(),
             created_unix_ns: clock::unix_ns(),
             annotations: bundle.spec.annotations.clone(),
         }
@@ -286,8 +296,15 @@ impl State {
     /// `Sys` when something will not go.
     pub fn end(&self) -> Result<()> {
         if self.cgroup_path.is_empty() {
-            return self.end_processes();
+            self.end_processes()?;
+        } else {
+            self.end_cgroup()?;
         }
+        self.host_mount
+            .map_or(Ok(()), |mount| pivot::remove_from_host(&self.rootfs, mount))
+    }
+
+    fn end_cgroup(&self) -> Result<()> {
         if let Some(unit) = &self.systemd {
             // systemd ends a scope in its own time, by signals of its choice, unless it is empty.
             if let Ok(cgroup) = self.cgroup() {
@@ -400,6 +417,7 @@ mod tests {
             cgroup_path: "/none/such".into(),
             systemd: None,
             own_pids: true,
+            host_mount: None,
             created_unix_ns: 1,
             annotations: BTreeMap::new(),
         };

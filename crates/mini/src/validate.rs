@@ -31,9 +31,16 @@ pub fn validate(spec: &Spec) -> Result<()> {
         .as_ref()
         .ok_or_else(|| Error::invalid("linux is missing"))?;
     if spec.namespace(NamespaceKind::Mount).is_none() {
-        return Err(Error::unsupported(
-            "linux.namespaces has no mount namespace: the host's root would be changed",
-        ));
+        if !linux.masked_paths.is_empty() || !linux.readonly_paths.is_empty() {
+            return Err(Error::invalid(
+                "unable to restrict sys entries without a private MNT namespace",
+            ));
+        }
+        if spec.namespace(NamespaceKind::User).is_some() {
+            return Err(Error::invalid(
+                "a user namespace without a mount namespace: its root has no right to mount among the host's",
+            ));
+        }
     }
     for (index, namespace) in linux.namespaces.iter().enumerate() {
         if linux
@@ -269,8 +276,8 @@ mod tests {
             ),
             (serde_json::json!({"ociVersion": "2.0.0"}), "ociVersion"),
             (
-                serde_json::json!({"linux": {"namespaces": [{"type": "pid"}]}}),
-                "mount namespace",
+                serde_json::json!({"linux": {"namespaces": [{"type": "pid"}], "maskedPaths": ["/proc/keys"]}}),
+                "without a private MNT namespace",
             ),
             (
                 serde_json::json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}),

@@ -28,7 +28,7 @@ pub fn namespaces_to_join(linux: &Linux, init_pid: i32) -> Namespaces {
         .namespaces
         .iter()
         .map(|namespace| flag_of(namespace.kind));
-    let mut all = listed.fold(Namespaces::MOUNT, Namespaces::with);
+    let mut all = listed.fold(Namespaces::NONE, Namespaces::with);
     // Our own user namespace cannot be entered, and entering others of our own takes rights over them.
     if all.contains(Namespaces::USER) {
         for kind in linux

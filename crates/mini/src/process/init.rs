@@ -334,7 +334,9 @@ fn stages(
         "pivot_root",
         || plan.rootfs.display().to_string(),
         || {
-            if plan.wishes.no_pivot {
+            if spec.namespace(NamespaceKind::Mount).is_none() {
+                pivot::enter_by_chroot(root.fd())
+            } else if plan.wishes.no_pivot {
                 pivot::move_over(&root, plan.rootfs)
             } else {
                 pivot::pivot(root.fd(), propagation)
@@ -387,7 +389,11 @@ fn open_root(
                 plan.rootfs.display()
             )
         },
-        || pivot::detach_from_host(plan.rootfs, propagation, locked),
+        || match plan.spec.namespace(NamespaceKind::Mount) {
+            // Among the host's mounts the parent has put one for us.
+            None => Ok(()),
+            Some(_) => pivot::detach_from_host(plan.rootfs, propagation, locked),
+        },
     )?;
     let root = RootFd::open(plan.rootfs).map_err(|error| error.in_step("detach_mounts"))?;
     trace.made(|| objects::mount_of(root.fd(), "/"));

@@ -1,10 +1,11 @@
 //! A process that joins a running container, from `clone3` to `execve`.
 
 use std::convert::Infallible;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cgroups::Cgroup;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use shim_protocol::ConsoleSize;
 use sys::namespace::Namespaces;
@@ -19,6 +20,7 @@ use crate::process::namespaces::{self, become_root};
 use crate::process::security;
 use crate::process::sync::Channel;
 use crate::process::terminal;
+use crate::rootfs::pivot;
 use crate::rootfs::resolve::RootFd;
 use crate::seccomp::Filter;
 use crate::spec::Process;
@@ -140,6 +142,11 @@ fn stages(
 }
 
 fn enter_straight(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<()> {
+    let root = if plan.namespaces.contains(Namespaces::MOUNT) {
+        None
+    } else {
+        Some(open_root(plan)?)
+    };
     trace.step(
         "enter_cgroup",
         || {
@@ -155,12 +162,39 @@ fn enter_straight(plan: JoinPlan<'_>, trace: &mut Trace) -> Result<()> {
     trace.step(
         "namespaces",
         || "those of the container's first process".into(),
-        || enter(plan.init, plan.namespaces.without(Namespaces::PID)),
+        || {
+            let namespaces = plan.namespaces.without(Namespaces::PID);
+            if !namespaces.is_empty() {
+                enter(plan.init, namespaces)?;
+            }
+            root.map_or(Ok(()), pivot::enter_by_chroot)
+        },
     )?;
     if let Some(own) = host_proc {
         trace.made(|| own.objects());
     }
     Ok(())
+}
+
+/// The root of a container that has no mount namespace of its own.
+fn open_root(plan: JoinPlan<'_>) -> Result<OwnedFd> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let path = format!("/proc/{}/root", plan.init_pid);
+    let error = |errno| Error::sys("open", &path, errno);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(error)?;
+    // The number was that process's if it has not ended by now.
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(
+        &mut [PollFd::new(&plan.init, PollFlags::IN)],
+        Some(&at_once),
+    ) {
+        Ok(0) => Ok(root),
+        _ => Err(error(Errno::SRCH)),
+    }
 }
 
 /// Enters namespaces of the container's first process, all at once: the kernel finds the order that is permitted.

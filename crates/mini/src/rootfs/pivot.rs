@@ -45,6 +45,60 @@ pub fn detach_from_host(rootfs: &Path, (kind, _): Propagation, locked: bool) -> 
     attach(&copy, open(rootfs).map_err(error)?).map_err(error)
 }
 
+/// Without a mount namespace: makes the root file system a mount of its own among the host's, private, so that what is
+/// mounted in it shows nowhere else. It stays until [`remove_from_host`].
+///
+/// # Errors
+/// `Sys`.
+pub fn attach_to_host(rootfs: &Path) -> Result<()> {
+    let error = |errno| Error::sys("prepare root", rootfs.display(), errno);
+    let copy = clone_tree(rootfs, true)?;
+    let attributes = MountAttributes {
+        propagation: propagation::PRIVATE,
+        ..MountAttributes::default()
+    };
+    set_attributes(copy.as_fd(), attributes, true)
+        .map_err(|error| Error::sys("prepare root", rootfs.display(), error))?;
+    attach(&copy, open(rootfs).map_err(error)?).map_err(error)
+}
+
+/// Takes away what [`attach_to_host`] has put there, with all below: a mount of the given number, and no other.
+///
+/// # Errors
+/// `Sys`.
+pub fn remove_from_host(rootfs: &Path, mount: u64) -> Result<()> {
+    if mount_number(rootfs) != Some(mount) {
+        return Ok(());
+    }
+    match unmount(rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::sys("unmount", rootfs.display(), errno)),
+    }
+}
+
+/// The number of the mount at a path; [`None`] where there is none.
+pub fn mount_number(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statx(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        rustix::fs::StatxFlags::MNT_ID,
+    )
+    .ok()?;
+    Some(stat.stx_mnt_id)
+}
+
+/// Without a mount namespace: enters the root by `chroot`, which a privileged process leaves again.
+///
+/// # Errors
+/// `Sys`.
+pub fn enter_by_chroot(root: impl AsFd) -> Result<()> {
+    let error = |errno| Error::sys("chroot", "", errno);
+    rustix::process::fchdir(root).map_err(error)?;
+    rustix::process::chroot(".").map_err(error)?;
+    rustix::process::chdir("/").map_err(error)
+}
+
 /// The mount that a path is on.
 fn mount_point_of(path: &Path) -> Result<PathBuf> {
     let error = |errno| Error::sys("find the mount of", path.display(), errno);

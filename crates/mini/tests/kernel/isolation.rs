@@ -230,3 +230,32 @@ fn kernel_a_namespace_is_joined_by_its_path() {
     assert_eq!(lines[2], network.to_str().unwrap());
     first.delete();
 }
+
+#[test]
+fn kernel_without_a_mount_namespace_the_root_is_changed_and_nothing_is_left_on_the_host() {
+    let Some(mut bundle) =
+        Bundle::shell("ls /; readlink /proc/self/ns/mnt; echo ready; sleep 1000")
+    else {
+        return;
+    };
+    bundle.config["linux"]["namespaces"] = json!([]);
+    bundle.config["linux"]["sysctl"] = json!({});
+    bundle.config["hostname"] = json!("");
+    bundle
+        .run()
+        .assert_error(1, "without a private MNT namespace");
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    bundle.config["linux"]["readonlyPaths"] = json!([]);
+    bundle.start_detached();
+    crate::bundle::eventually("it runs", || bundle.detached_output().ends_with("ready\n"));
+    let ours = std::fs::read_link("/proc/self/ns/mnt").unwrap();
+    let names = "bin\ndev\netc\nproc\nsys\ntmp\n";
+    let ours = ours.to_str().unwrap();
+    assert_eq!(bundle.detached_output(), format!("{names}{ours}\nready\n"));
+    let executed = bundle.verb("exec", &[], &["/bin/ls", "/"]).success();
+    assert_eq!(executed, names);
+    bundle.delete();
+    // What cannot start leaves nothing either.
+    bundle.config["process"]["args"] = json!(["/nothing"]);
+    bundle.run().assert_error(1, "/nothing");
+}
