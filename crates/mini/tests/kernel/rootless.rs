@@ -293,8 +293,8 @@ fn kernel_newuidmap_gives_an_ordinary_user_further_ids() {
     std::fs::write(&permitted, line).unwrap();
     let user = "probe";
     let passwd = rootless.bundle.path().join("passwd");
-    let mut users = std::fs::read_to_string("/etc/passwd").unwrap();
-    users.push_str(&format!("{user}:x:{USER}:{USER}::/:/bin/sh\n"));
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let users = format!("{users}{user}:x:{USER}:{USER}::/:/bin/sh\n");
     std::fs::write(&passwd, users).unwrap();
     let script = format!(
         "mount --bind {0} /etc/subuid && mount --bind {0} /etc/subgid && mount --bind {1} /etc/passwd && \
