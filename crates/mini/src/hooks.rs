@@ -77,18 +77,6 @@ pub fn run_all(
     Ok(())
 }
 
-/// Runs the hooks of one kind all, whatever comes of them; what went wrong.
-pub fn run_each(kind: &str, hooks: &[Hook], state: &StateForHook) -> Vec<Error> {
-    hooks
-        .iter()
-        .enumerate()
-        .filter_map(|(index, hook)| {
-            let reason = run(hook, state, &[]).err()?;
-            Some(failed(kind, index, hook, &reason))
-        })
-        .collect()
-}
-
 fn failed(kind: &str, index: usize, hook: &Hook, reason: &str) -> Error {
     Error::invalid(format!(
         "error running {kind} hook #{index}: {}: {reason}",
@@ -270,17 +258,5 @@ mod tests {
         own.env = vec!["B=2".into()];
         let hooks = [hook("test \"$A\" = 1", None), own];
         run_all("startContainer", &hooks, &state(), &given).unwrap();
-    }
-
-    #[test]
-    fn poststop_hooks_run_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        let hooks = [
-            hook("exit 1", None),
-            hook(&format!("echo done > {}", out.display()), None),
-        ];
-        assert_eq!(run_each("poststop", &hooks, &state()).len(), 1);
-        assert!(out.exists());
     }
 }

@@ -112,8 +112,11 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments, then: Then) -> R
         globals,
         &format!("process {} ended with {status}", process.pid),
     );
-    if !flags.keep {
-        delete::finish(globals, &store, &state)?;
+    if !flags.keep
+        && let Err(error) = delete::finish(globals, &store, &state)
+    {
+        // The status is the program's.
+        report::warning(globals, &error);
     }
     Ok(status)
 }
@@ -203,7 +206,7 @@ fn make(
         Err(error) => {
             // The first error is the one that matters. What there is of the container's life ends as any does.
             if store.read().is_ok() {
-                delete::run_poststop(globals, id, &bundle);
+                drop(delete::run_poststop(id, &bundle));
             }
             drop(store.remove());
             Err(error)

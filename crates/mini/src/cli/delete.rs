@@ -44,26 +44,28 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
 }
 
 /// Ends what is left of a container, removes it and runs its hooks for that.
+///
+/// # Errors
+/// `Sys` when something will not go; that of the first hook that failed, the container being gone all the same.
 pub(crate) fn finish(globals: &Globals, store: &Store, state: &State) -> Result<()> {
     state.end()?;
     store.remove()?;
     // The bundle may be gone; then so are its hooks.
-    if let Ok(bundle) = Bundle::read(&state.bundle) {
-        if let Err(error) = resctrl::remove(&bundle.spec, &state.id) {
-            report::warning(globals, &error);
-        }
-        run_poststop(globals, &state.id, &bundle);
-    }
-    Ok(())
-}
-
-/// Runs the hooks for a container's end. One that fails is only told of: the container is gone all the same.
-pub(crate) fn run_poststop(globals: &Globals, id: &str, bundle: &Bundle) {
-    let Some(hooks) = &bundle.spec.hooks else {
-        return;
+    let Ok(bundle) = Bundle::read(&state.bundle) else {
+        return Ok(());
     };
-    let stopped = StateForHook::new(id, &bundle.directory, "stopped", None, &bundle.spec);
-    for error in hooks::run_each("poststop", &hooks.poststop, &stopped) {
+    if let Err(error) = resctrl::remove(&bundle.spec, &state.id) {
         report::warning(globals, &error);
     }
+    run_poststop(&state.id, &bundle)
+}
+
+/// Runs the hooks for a container's end, until one fails: as runc and youki, whose callers expect it, where the
+/// runtime-spec would have the others run.
+pub(crate) fn run_poststop(id: &str, bundle: &Bundle) -> Result<()> {
+    let Some(hooks) = &bundle.spec.hooks else {
+        return Ok(());
+    };
+    let stopped = StateForHook::new(id, &bundle.directory, "stopped", None, &bundle.spec);
+    hooks::run_all("poststop", &hooks.poststop, &stopped, &[])
 }

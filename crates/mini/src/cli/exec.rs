@@ -97,6 +97,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let bundle = Bundle::read(&state.bundle)?;
     let process = process(&flags, command, &bundle)?;
     report::capabilities(globals, &process);
+    if let Some(processors) = first_processors(&process, &bundle) {
+        report::debug(globals, &format!("affinity: {}", mask_of(&processors)));
+    }
     let linux = bundle
         .spec
         .linux
@@ -228,6 +231,29 @@ fn own_cgroup(state: &State) -> Result<Cgroup> {
     }
 }
 
+/// The processors that the process has while it joins: its own `execCPUAffinity`, else the container's.
+fn first_processors(process: &Process, bundle: &Bundle) -> Option<Vec<u32>> {
+    let affinity = process
+        .exec_cpu_affinity
+        .as_ref()
+        .or_else(|| bundle.spec.process()?.exec_cpu_affinity.as_ref())?;
+    cgroups::parse::number_list(&affinity.initial)
+}
+
+/// A bit for each processor, in hexadecimal digits.
+fn mask_of(processors: &[u32]) -> String {
+    let digits = processors.iter().max().map_or(0, |last| last / 4);
+    let digit = |place: u32| {
+        let bits = processors
+            .iter()
+            .filter(|number| **number / 4 == place)
+            .fold(0, |bits, number| bits | (1 << (number % 4)));
+        std::char::from_digit(bits, 16).unwrap_or('0')
+    };
+    let text: String = (0..=digits).rev().map(digit).collect();
+    format!("0x{text}")
+}
+
 fn console_size(process: &Process) -> Option<ConsoleSize> {
     let size = process.console_size?;
     Some(ConsoleSize {
@@ -292,4 +318,16 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
     process.no_new_privileges |= flags.no_new_privileges;
     validate_process(&process)?;
     Ok(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_has_a_bit_for_each_processor() {
+        assert_eq!(mask_of(&[0, 1]), "0x3");
+        assert_eq!(mask_of(&[3, 64]), "0x10000000000000008");
+        assert_eq!(mask_of(&[]), "0x0");
+    }
 }

@@ -20,7 +20,8 @@ pub(crate) fn say(text: &str) {
 /// Says why a command was not done: to standard error, and to `--log` as Docker and containerd read it.
 pub(crate) fn error(globals: &Globals, error: &Error) {
     let text = error.to_string_with_hint();
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    // Callers that have no log look for this word.
+    drop(writeln!(std::io::stderr().lock(), "error: {text}"));
     if let Some(path) = &globals.log {
         append(path, &line(globals, "error", &text));
     }
