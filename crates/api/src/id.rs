@@ -214,6 +214,10 @@ identifier!(
     /// A terminal.
     TerminalId, "terminal id", "32 hexadecimal digits", |v| is_hex(v, 32)
 );
+identifier!(
+    /// What a container was made with.
+    RevisionId, "revision id", "32 hexadecimal digits", |v| is_hex(v, 32)
+);
 
 #[cfg(test)]
 mod tests {

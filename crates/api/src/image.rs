@@ -113,3 +113,122 @@ pub struct ImageRemoveRequest {
     /// The preview's token.
     pub preview_token: String,
 }
+
+/// Name and password at a registry; used once and not kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryLogin {
+    /// The registry's address; Docker Hub when absent.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// The name there.
+    pub name: String,
+    /// The password or access token.
+    pub password: String,
+}
+
+impl std::fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the password.
+        f.debug_struct("RegistryLogin")
+            .field("registry", &self.registry)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Pushes an image to the registry that its name begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImagePushRequest {
+    /// Who pushes it.
+    #[serde(default)]
+    pub login: Option<RegistryLogin>,
+}
+
+/// Gives an image another name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageTagRequest {
+    /// Such as `registry:5000/app:2`.
+    pub reference: ImageId,
+}
+
+/// How an image is built from the archive in the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildQuery {
+    /// What it is called.
+    #[serde(default)]
+    pub tag: Option<ImageId>,
+    /// The Dockerfile's path in the archive; `Dockerfile` when absent.
+    #[serde(default)]
+    pub dockerfile: Option<String>,
+    /// Look for newer base images.
+    #[serde(default)]
+    pub pull: Option<bool>,
+    /// Run every instruction again.
+    #[serde(default)]
+    pub no_cache: Option<bool>,
+}
+
+/// Builds an image from a Dockerfile alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildDockerfileRequest {
+    /// The Dockerfile.
+    pub dockerfile: String,
+    /// What the image is called.
+    #[serde(default)]
+    pub tag: Option<ImageId>,
+    /// Look for newer base images.
+    #[serde(default)]
+    pub pull: bool,
+    /// Run every instruction again.
+    #[serde(default)]
+    pub no_cache: bool,
+    /// Values of `ARG`.
+    #[serde(default)]
+    pub args: Vec<crate::container::EnvVar>,
+}
+
+/// Asks registries whether there are newer images.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateCheckRequest {
+    /// These; every tagged image that a container uses when empty.
+    #[serde(default)]
+    pub images: Vec<ImageId>,
+    /// Who asks.
+    #[serde(default)]
+    pub login: Option<RegistryLogin>,
+}
+
+/// What a registry has under an image's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateCheck {
+    /// The name.
+    pub reference: String,
+    /// Digests under which the image here came from registries.
+    pub local_digests: Vec<String>,
+    /// The digest that the registry has now.
+    pub remote_digest: Option<String>,
+    /// What that means.
+    pub state: UpdateState,
+    /// Why nobody knows.
+    pub problem: Option<crate::problem::Problem>,
+}
+
+/// Whether there is a newer image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateState {
+    /// The registry has the same.
+    Current,
+    /// The registry has another one.
+    Newer,
+    /// Built or loaded here; it came from no registry.
+    Local,
+    /// The registry could not be asked.
+    Unknown,
+}

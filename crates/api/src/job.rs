@@ -19,8 +19,18 @@ pub enum JobKind {
     LoadStarter,
     /// Compares the engines.
     Compare,
+    /// Pushes an image.
+    Push,
+    /// Builds an image.
+    Build,
+    /// Loads images.
+    Load,
     /// Copies a volume.
     CloneVolume,
+    /// Makes a container anew.
+    Recreate,
+    /// Puts a container back.
+    Restore,
 }
 
 /// How far it is.
@@ -70,6 +80,24 @@ pub struct Job {
     pub problem: Option<Problem>,
     /// What came of it: an image id, a comparison's id.
     pub result: Option<String>,
+}
+
+/// What a job did, line by line; kept while the server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLog {
+    /// Its lines, the oldest first.
+    pub lines: Vec<JobLine>,
+    /// So many older lines are not kept any more.
+    pub dropped: u64,
+}
+
+/// A line of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLine {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub text: String,
 }
 
 /// One part of a job.

@@ -81,11 +81,13 @@ pub fn document() -> OpenApi {
         schema_of::<crate::alert::Alert>,
         schema_of::<crate::account::SessionInfo>,
         schema_of::<crate::network::NetworkSummary>,
+        schema_of::<crate::image::UpdateCheck>,
+        schema_of::<crate::container::ContainerRevision>,
         schema_of::<EventsSnapshot>,
         schema_of::<StatsSnapshot>,
         schema_of::<HostSnapshot>,
         schema_of::<LogBatch>,
-    ] as [SchemaOf; 17]
+    ] as [SchemaOf; 19]
     {
         live(&mut schemas);
     }

@@ -19,9 +19,11 @@ use crate::{
     capability::Capabilities,
     compare::{CompareRequest, CompareResult, CompareStarted},
     container::{
-        BulkRequest, BulkResult, ContainerCreateRequest, ContainerCreated, ContainerDetail,
-        ContainerPreviewRequest, ContainerRemoveRequest, ContainerSummary, ContainerUpdateRequest,
-        KillRequest, RawInspect, RenameRequest, RevealRequest, Revealed, StopRequest, Top,
+        BulkRequest, BulkResult, ContainerChanges, ContainerCloneRequest, ContainerCreateRequest,
+        ContainerCreated, ContainerDetail, ContainerEditRequest, ContainerPreviewRequest,
+        ContainerRemoveRequest, ContainerRevision, ContainerSummary, ContainerUpdateRequest,
+        KillRequest, RawInspect, RenameRequest, RestoreRequest, RevealRequest, Revealed,
+        StopRequest, Top,
     },
     engine::{DiskUsage, EngineEvent, EngineInfo},
     file::{
@@ -30,16 +32,26 @@ use crate::{
         FileUploadQuery, TarArchive, VolumeCloneRequest, VolumeRestoreQuery,
     },
     host::{HostFigures, HostHistory},
-    image::{ImageDetail, ImagePreviewRequest, ImageRemoveRequest, ImageSummary, PullRequest},
+    image::{
+        BuildDockerfileRequest, BuildQuery, ImageDetail, ImagePreviewRequest, ImagePushRequest,
+        ImageRemoveRequest, ImageSummary, ImageTagRequest, PullRequest, UpdateCheck,
+        UpdateCheckRequest,
+    },
     inside::Inside,
-    job::Job,
+    job::{Job, JobLog},
     live::Items,
     log::{LogDownloadQuery, LogPage, LogQuery},
-    network::NetworkSummary,
+    network::{
+        NetworkConnectRequest, NetworkCreateRequest, NetworkDetail, NetworkDisconnectRequest,
+        NetworkPreviewRequest, NetworkRemoveRequest, NetworkSummary, Topology,
+    },
     openapi::{ApiDocument, SchemaOf, schema_of},
+    page::ListQuery,
     preview::Preview,
     revision::Written,
     stats::{HistoryQuery, StatsHistory},
+    stream::StreamQuery,
+    system::{PruneRequest, PruneResult, PruneRun},
     terminal::{Terminal, TerminalOpenRequest, TerminalQuery},
     token::{Token, TokenCreateRequest, TokenCreated, TokenListQuery},
     user::{OneTimePassword, User, UserCreateRequest, UserUpdateRequest},
@@ -245,20 +257,24 @@ operations! {
         Capabilities Get "/capabilities" Read ((), ()) Ok Capabilities, "Tells what works here, what does not, why, and what would make it work.";
         EngineList Get "/engines" Read ((), ()) Ok Items<EngineInfo>, "Lists the engines with their state.";
         EngineGet Get "/engines/{engine}" Read ((), ()) Ok EngineInfo, "Tells about one engine.";
-        EngineEvents Get "/engines/{engine}/events" Read ((), ()) Ok Items<EngineEvent>, "Lists the newest events of an engine, oldest first.";
+        EngineEvents Get "/engines/{engine}/events" Read (ListQuery, ()) Ok Items<EngineEvent>, "Lists the newest events of an engine, oldest first.";
         EngineDiskUsage Get "/engines/{engine}/disk-usage" Read ((), ()) Ok DiskUsage, "Measures the disk that an engine uses; may take seconds.";
         HostFigures Get "/host" Read ((), ()) Ok HostFigures, "Tells the newest figures of the server's machine.";
         HostHistory Get "/host/history" Read (HistoryQuery, ()) Ok HostHistory, "Tells the figures of the server's machine over a time range.";
         Metrics Get "/metrics" Read ((), ()) Download (), "Tells figures of this server, its engines and each running container in Prometheus' text format; also at `/metrics`.";
+        EnginePrunePreview Post "/engines/{engine}/prune/preview" Operate ((), PruneRequest) Ok Preview, "Tells what pruning an engine would take: a dry run.";
+        EnginePrune Post "/engines/{engine}/prune" Operate ((), PruneRun) Ok PruneResult, "Prunes an engine as previewed.";
+        Stream Get "/stream" Read (StreamQuery, ()) Events (), "Streams a live topic as Server-Sent Events; `Last-Event-ID` goes on from there.";
         Live Get "/live" Read ((), ()) Upgrade (), "Opens the live socket.";
     }
     "jobs" {
-        JobList Get "/jobs" Read ((), ()) Ok Items<Job>, "Lists jobs, newest first.";
+        JobList Get "/jobs" Read (ListQuery, ()) Ok Items<Job>, "Lists jobs, newest first.";
         JobGet Get "/jobs/{job}" Read ((), ()) Ok Job, "Tells about one job.";
+        JobLog Get "/jobs/{job}/log" Read ((), ()) Ok JobLog, "Tells what a job did, line by line.";
         JobCancel Post "/jobs/{job}/cancel" Operate ((), ()) Ok Written, "Cancels a job.";
     }
     "containers" {
-        ContainerList Get "/engines/{engine}/containers" Read ((), ()) Ok Items<ContainerSummary>, "Lists all containers of an engine.";
+        ContainerList Get "/engines/{engine}/containers" Read (ListQuery, ()) Ok Items<ContainerSummary>, "Lists all containers of an engine.";
         ContainerCreate Post "/engines/{engine}/containers" Operate ((), ContainerCreateRequest) Created ContainerCreated, "Makes a container and starts it when asked.";
         ContainerActions Post "/engines/{engine}/containers/actions" Operate ((), BulkRequest) Ok BulkResult, "Does the same to several containers; each has its own result.";
         ContainerPreview Post "/engines/{engine}/containers/preview" Operate ((), ContainerPreviewRequest) Ok Preview, "Tells what removing containers would do.";
@@ -274,6 +290,12 @@ operations! {
         ContainerUnpause Post "/engines/{engine}/containers/{container}/unpause" Operate ((), ()) Ok Written, "Lets a frozen container go on.";
         ContainerRename Post "/engines/{engine}/containers/{container}/rename" Operate ((), RenameRequest) Ok Written, "Gives a container another name.";
         ContainerRemove Post "/engines/{engine}/containers/{container}/remove" Operate ((), ContainerRemoveRequest) Ok Written, "Removes the container that was previewed.";
+        ContainerEditPreview Post "/engines/{engine}/containers/{container}/edit/preview" Operate ((), ContainerChanges) Ok Preview, "Tells what making a container anew with changes would do.";
+        ContainerEdit Post "/engines/{engine}/containers/{container}/edit" Operate ((), ContainerEditRequest) Accepted Job, "Makes the container anew as previewed, as a job; when the new one does not work the old one is back.";
+        ContainerClone Post "/engines/{engine}/containers/{container}/clone" Operate ((), ContainerCloneRequest) Created ContainerCreated, "Makes another container of the same settings.";
+        RevisionList Get "/engines/{engine}/revisions" Operate ((), ()) Ok Items<ContainerRevision>, "Lists what containers were made with before they were changed or removed, newest first.";
+        RevisionPreview Post "/engines/{engine}/revisions/{revision}/preview" Operate ((), ()) Ok Preview, "Tells what putting a container back would do, and what cannot be put back.";
+        RevisionRestore Post "/engines/{engine}/revisions/{revision}/restore" Operate ((), RestoreRequest) Accepted Job, "Puts a container back as previewed, as a job.";
         ContainerTop Get "/engines/{engine}/containers/{container}/top" Read ((), ()) Ok Top, "Lists the processes of a container.";
         ContainerLogs Get "/engines/{engine}/containers/{container}/logs" Read (LogQuery, ()) Ok LogPage, "Returns lines of a container's log.";
         ContainerLogDownload Get "/engines/{engine}/containers/{container}/logs/download" Read (LogDownloadQuery, ()) Download (), "Downloads a container's log as text.";
@@ -313,21 +335,35 @@ operations! {
         VolumeClone Post "/engines/{engine}/volumes/{volume}/clone" Operate ((), VolumeCloneRequest) Accepted Job, "Copies a volume into a new one, as a job.";
     }
     "images" {
-        ImageList Get "/engines/{engine}/images" Read ((), ()) Ok Items<ImageSummary>, "Lists all images of an engine.";
+        ImageList Get "/engines/{engine}/images" Read (ListQuery, ()) Ok Items<ImageSummary>, "Lists all images of an engine.";
         ImagePull Post "/engines/{engine}/images/pull" Operate ((), PullRequest) Accepted Job, "Pulls an image as a job.";
         ImagePreview Post "/engines/{engine}/images/preview" Operate ((), ImagePreviewRequest) Ok Preview, "Tells what removing or pruning images would do.";
         ImageRemove Post "/engines/{engine}/images/remove" Operate ((), ImageRemoveRequest) Ok BulkResult, "Removes the images that were previewed.";
+        ImageLoad Post "/engines/{engine}/images/load" Operate ((), TarArchive) Accepted Job, "Loads the images of an archive, as a job; the body is streamed.";
+        ImageBuild Post "/engines/{engine}/images/build" Operate (BuildQuery, TarArchive) Accepted Job, "Builds an image from a context, as a job; the body is streamed.";
+        ImageBuildDockerfile Post "/engines/{engine}/images/build-dockerfile" Operate ((), BuildDockerfileRequest) Accepted Job, "Builds an image from a Dockerfile alone, as a job.";
+        ImageUpdateCheck Post "/engines/{engine}/images/update-check" Operate ((), UpdateCheckRequest) Ok Items<UpdateCheck>, "Asks the registries whether they have newer images.";
+        ImagePush Post "/engines/{engine}/images/{image}/push" Operate ((), ImagePushRequest) Accepted Job, "Pushes an image to its registry, as a job.";
+        ImageTag Post "/engines/{engine}/images/{image}/tag" Operate ((), ImageTagRequest) Ok Written, "Gives an image another name.";
+        ImageSave Get "/engines/{engine}/images/{image}/save" Operate ((), ()) Archive (), "Downloads an image as an archive.";
         ImageGet Get "/engines/{engine}/images/{image}" Read ((), ()) Ok ImageDetail, "Tells all about an image.";
     }
     "volumes" {
-        VolumeList Get "/engines/{engine}/volumes" Read ((), ()) Ok Items<VolumeSummary>, "Lists all volumes of an engine.";
+        VolumeList Get "/engines/{engine}/volumes" Read (ListQuery, ()) Ok Items<VolumeSummary>, "Lists all volumes of an engine.";
         VolumeCreate Post "/engines/{engine}/volumes" Operate ((), VolumeCreateRequest) Created VolumeDetail, "Makes a volume.";
         VolumePreview Post "/engines/{engine}/volumes/preview" Operate ((), VolumePreviewRequest) Ok Preview, "Tells what removing volumes would do.";
         VolumeRemove Post "/engines/{engine}/volumes/remove" Operate ((), VolumeRemoveRequest) Ok BulkResult, "Removes the volumes that were previewed.";
         VolumeGet Get "/engines/{engine}/volumes/{volume}" Read ((), ()) Ok VolumeDetail, "Tells all about a volume.";
     }
     "networks" {
-        NetworkList Get "/engines/{engine}/networks" Read ((), ()) Ok Items<NetworkSummary>, "Lists all networks of an engine.";
+        NetworkList Get "/engines/{engine}/networks" Read (ListQuery, ()) Ok Items<NetworkSummary>, "Lists all networks of an engine.";
+        NetworkCreate Post "/engines/{engine}/networks" Operate ((), NetworkCreateRequest) Created NetworkDetail, "Makes a network.";
+        NetworkPreview Post "/engines/{engine}/networks/preview" Operate ((), NetworkPreviewRequest) Ok Preview, "Tells what removing or pruning networks would do.";
+        NetworkRemove Post "/engines/{engine}/networks/remove" Operate ((), NetworkRemoveRequest) Ok BulkResult, "Removes the networks that were previewed.";
+        NetworkGet Get "/engines/{engine}/networks/{network}" Read ((), ()) Ok NetworkDetail, "Tells all about a network.";
+        NetworkConnect Post "/engines/{engine}/networks/{network}/connect" Operate ((), NetworkConnectRequest) Ok Written, "Connects a container.";
+        NetworkDisconnect Post "/engines/{engine}/networks/{network}/disconnect" Operate ((), NetworkDisconnectRequest) Ok Written, "Disconnects a container.";
+        Topology Get "/engines/{engine}/topology" Read ((), ()) Ok Topology, "Tells who is connected with whom, and what is open to the host and beyond.";
     }
     "compare" {
         CompareStart Post "/compare" Operate ((), CompareRequest) Accepted CompareStarted, "Runs the same on each engine, taking turns, as a job.";

@@ -36,6 +36,8 @@ pub struct Background {
     pub jobs: Jobs,
     /// Comparisons.
     pub comparisons: Comparisons,
+    /// Containers that are made anew.
+    pub recreations: crate::recreate::Recreations,
     /// The past of figures.
     pub history: History,
     /// What is sampled.
@@ -90,6 +92,7 @@ impl Background {
         let jobs = Jobs::open(earlier, hub.jobs.clone(), save, tasks.clone(), stop.clone()).await;
         let comparisons =
             Comparisons::open(db.clone(), jobs.clone(), engines.clone(), tasks.clone()).await?;
+        let recreations = crate::recreate::Recreations::open(db.clone(), jobs.clone()).await?;
         let history = History::open(hub.figures.clone(), db.clone()).await?;
         let collector =
             Collector::start(hub.figures.clone(), tasks, stop).map_err(BackgroundError::Sampler)?;
@@ -97,6 +100,7 @@ impl Background {
         let background = Self {
             jobs,
             comparisons,
+            recreations,
             history,
             collector,
         };
@@ -105,6 +109,7 @@ impl Background {
             engines: engines.clone(),
             background: background.clone(),
             starter: config.starter_archive.clone(),
+            state_dir: config.state_dir.clone(),
             seen: HashMap::new(),
             running: HashMap::new(),
             welcomed: HashSet::new(),
@@ -125,6 +130,7 @@ struct Follow {
     engines: Arc<Engines>,
     background: Background,
     starter: Option<std::path::PathBuf>,
+    state_dir: std::path::PathBuf,
     /// Where each engine's list of containers stood at the last look.
     seen: HashMap<EngineName, Position>,
     /// Containers that ran then, with their start time.
@@ -187,7 +193,8 @@ impl Follow {
         if let Err(error) = sweep(&docker, None).await {
             tracing::warn!(%error, engine = %engine.name, "remove containers of an interrupted comparison");
         }
-        if let Err(error) = crate::filesystem::sweep_helpers(&docker).await {
+        Box::pin(self.background.recreations.resume(engine)).await;
+        if let Err(error) = crate::filesystem::sweep_helpers(&docker, &self.state_dir).await {
             tracing::warn!(%error, engine = %engine.name, "remove helpers of a server that was killed");
         }
         // Mini loads its own at its first start.

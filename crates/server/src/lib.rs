@@ -9,6 +9,7 @@
 //! | [`engines`], [`mirror`] | the engines and whether they answer; what they have |
 //! | [`live`], [`logs`], [`metrics`] | the live socket and its sources |
 //! | [`filesystem`] | files in containers and volumes |
+//! | [`recreate`] | making containers anew, and putting back what they were |
 //! | [`terminals`] | programs with a pseudo-terminal in containers |
 //! | [`alerts`] | what is told without being asked |
 //! | [`jobs`], [`compare`], [`inside`], [`background`] | long work; engines side by side; what a container is made of; what runs unasked |
@@ -36,6 +37,7 @@ pub mod metrics;
 pub mod mirror;
 mod preview;
 pub mod process;
+pub mod recreate;
 mod rest;
 pub mod sealed;
 pub mod server;

@@ -40,7 +40,7 @@ const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// How long looking at one container may take.
 const INSPECT_LIMIT: Duration = Duration::from_secs(5);
 /// How many events are kept for REST.
-const EVENTS: usize = 500;
+const EVENTS: usize = 5000;
 
 /// A part of the mirror that is to be read again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

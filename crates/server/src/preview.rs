@@ -35,6 +35,14 @@ pub(crate) enum Plan {
     Images { targets: Vec<String>, force: bool },
     /// Removes volumes.
     Volumes { names: Vec<String> },
+    /// Removes networks.
+    Networks { ids: Vec<String> },
+    /// Prunes an engine.
+    Prune { what: api::system::PruneRequest },
+    /// Makes a container anew; the changes as JSON.
+    Edit { container: String, changes: String },
+    /// Puts a container back.
+    Restore { revision: String },
     /// Removes files; `place` is a container's id, or a volume's name after `volume:`.
     Files { place: String, paths: Vec<String> },
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,6 +18,8 @@ use bollard::{
         StartContainerOptions,
     },
 };
+
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     engines::{Deadline, Engine},
@@ -79,7 +82,7 @@ impl Helpers {
         if let Some(lease) = self.lease(&key) {
             return Ok(lease);
         }
-        let (id, name) = make(engine, volume).await?;
+        let (id, name) = make(engine, volume, &mark(&state.config.state_dir)).await?;
         let used = Arc::new(Mutex::new(Instant::now()));
         let helper = Helper {
             id,
@@ -148,7 +151,7 @@ impl Helpers {
     }
 }
 
-async fn make(engine: &Engine, volume: &str) -> Result<(String, String), ApiError> {
+async fn make(engine: &Engine, volume: &str, mark: &str) -> Result<(String, String), ApiError> {
     // The engine would make a volume of this name.
     engine
         .call(Deadline::Read, |docker| async move {
@@ -174,10 +177,7 @@ async fn make(engine: &Engine, volume: &str) -> Result<(String, String), ApiErro
         entrypoint: Some(Vec::new()),
         cmd: Some(vec!["sleep".to_owned(), LONGEST.to_owned()]),
         user: Some("0".to_owned()),
-        labels: Some(HashMap::from([(
-            HELPER_LABEL.to_owned(),
-            volume.to_owned(),
-        )])),
+        labels: Some(HashMap::from([(HELPER_LABEL.to_owned(), mark.to_owned())])),
         host_config: Some(HostConfig {
             mounts: Some(vec![mount]),
             network_mode: Some("none".to_owned()),
@@ -236,12 +236,26 @@ async fn remove(docker: &Docker, id: &str) {
     }
 }
 
-/// Removes the helpers that a killed server left on an engine.
+/// Tells helpers of this server from those of others that use the same engine: by where its state is.
+fn mark(state_dir: &Path) -> String {
+    let host = crate::capabilities::host().hostname;
+    let place = format!("{host}:{}", state_dir.display());
+    hex::encode(Sha256::digest(place.as_bytes()))
+        .chars()
+        .take(16)
+        .collect()
+}
+
+/// Removes the helpers that this server left on an engine when it was killed.
 ///
 /// # Errors
 /// The engine's own.
-pub(crate) async fn sweep_helpers(docker: &Docker) -> Result<(), bollard::errors::Error> {
-    let filters = HashMap::from([("label", vec![HELPER_LABEL])]);
+pub(crate) async fn sweep_helpers(
+    docker: &Docker,
+    state_dir: &Path,
+) -> Result<(), bollard::errors::Error> {
+    let label = format!("{HELPER_LABEL}={}", mark(state_dir));
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
     let options = ListContainersOptionsBuilder::default()
         .all(true)
         .filters(&filters)

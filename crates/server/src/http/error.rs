@@ -105,6 +105,11 @@ impl ApiError {
         )
     }
 
+    /// A problem that was made elsewhere.
+    pub(crate) fn of_problem(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+
     /// As the client sees it: with a next step, the one that its code suggests when nothing more exact is known.
     pub(crate) fn into_problem(mut self) -> Problem {
         self.0

@@ -23,7 +23,13 @@ impl JobHandle {
     /// Says what is being done now.
     pub fn message(&self, text: impl Into<String>) {
         let text = text.into();
+        self.log(text.as_str());
         self.jobs.progress(&self.id, |job| job.message = text);
+    }
+
+    /// Adds a line to the job's log, unless it is the last one again.
+    pub fn log(&self, text: &str) {
+        self.jobs.log_line(&self.id, text);
     }
 
     /// Says how far it is: 0 to 100.
@@ -35,7 +41,12 @@ impl JobHandle {
 
     /// Says how far one part is; a part that is not there yet is added.
     pub fn step(&self, id: &str, status: &str, current: Option<u64>, total: Option<u64>) {
+        let mut news = false;
         self.jobs.progress(&self.id, |job| {
+            news = job
+                .steps
+                .iter()
+                .all(|step| step.id != id || step.status != status);
             match job.steps.iter_mut().find(|step| step.id == id) {
                 Some(step) => {
                     status.clone_into(&mut step.status);
@@ -52,6 +63,9 @@ impl JobHandle {
                 }
             }
         });
+        if news {
+            self.log(&format!("{id}: {status}"));
+        }
     }
 
     /// Ends when the job shall stop.

@@ -17,4 +17,5 @@ pub use registry::{JobError, Jobs, NewJob};
 pub(crate) use starter::STARTER;
 pub use starter::{load_starter, needs_starter};
 pub use store::{SCHEMA, load_jobs, save_job};
+pub(crate) use transfer::load;
 pub use transfer::{ensure_image, transfer};

@@ -1,14 +1,14 @@
 //! All jobs: what runs, and what the newest hundred came to. A state reached is durable before anyone is told.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use api::{
     id::{EngineName, JobId},
-    job::{Job, JobKind, JobState},
+    job::{Job, JobKind, JobLine, JobLog, JobState},
     problem::{Problem, ProblemCode},
 };
 use futures_util::FutureExt;
@@ -21,6 +21,10 @@ use crate::live::Ledger;
 
 /// Finished jobs kept.
 const KEPT: usize = 100;
+/// Lines of a job's log that are kept.
+const LINES: usize = 2000;
+/// Longest line, in characters.
+const LINE: usize = 2000;
 /// Jobs that wait or run.
 const MAX_OPEN: usize = 64;
 /// Jobs at work at a time; Compare alone counts as all of them, since it measures.
@@ -74,6 +78,8 @@ struct Inner {
 
 struct Entry {
     job: Job,
+    lines: VecDeque<JobLine>,
+    dropped: u64,
     cancel: CancellationToken,
     told: Instant,
 }
@@ -118,6 +124,8 @@ impl Jobs {
             let entry = Entry {
                 cancel: CancellationToken::new(),
                 told: Instant::now(),
+                lines: VecDeque::new(),
+                dropped: 0,
                 job,
             };
             jobs.lock().insert(entry.job.id.clone(), entry);
@@ -170,6 +178,8 @@ impl Jobs {
             job.id.clone(),
             Entry {
                 job: job.clone(),
+                lines: VecDeque::new(),
+                dropped: 0,
                 cancel,
                 told: Instant::now(),
             },
@@ -239,6 +249,38 @@ impl Jobs {
             .get(id)
             .map(|entry| entry.job.clone())
             .ok_or(JobError::NotFound)
+    }
+
+    /// What a job did.
+    ///
+    /// # Errors
+    /// [`JobError::NotFound`].
+    pub fn log(&self, id: &JobId) -> Result<JobLog, JobError> {
+        let jobs = self.lock();
+        let entry = jobs.get(id).ok_or(JobError::NotFound)?;
+        Ok(JobLog {
+            lines: entry.lines.iter().cloned().collect(),
+            dropped: entry.dropped,
+        })
+    }
+
+    pub(super) fn log_line(&self, id: &JobId, text: &str) {
+        let text: String = text.trim().chars().take(LINE).collect();
+        let mut jobs = self.lock();
+        let Some(entry) = jobs.get_mut(id) else {
+            return;
+        };
+        if text.is_empty() || entry.lines.back().is_some_and(|last| last.text == text) {
+            return;
+        }
+        if entry.lines.len() == LINES {
+            entry.lines.pop_front();
+            entry.dropped += 1;
+        }
+        entry.lines.push_back(JobLine {
+            time: Timestamp::now(),
+            text,
+        });
     }
 
     /// Asks a job to stop; it shows `cancelled` when it has cleaned up.

@@ -66,7 +66,7 @@ pub async fn transfer(
 ///
 /// # Errors
 /// The engine's words.
-pub(super) async fn load<S, E>(docker: &Docker, archive: S, job: &JobHandle) -> Result<(), Failure>
+pub(crate) async fn load<S, E>(docker: &Docker, archive: S, job: &JobHandle) -> Result<(), Failure>
 where
     S: Stream<Item = Result<bytes::Bytes, E>> + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,

@@ -1,7 +1,7 @@
 //! The same act on several containers; each has its own result.
 
 use api::{
-    container::{BulkItemResult, BulkRequest, BulkResult, ContainerAction},
+    container::{BulkItemResult, BulkRequest, BulkResult, ContainerAction, RevisionReason},
     id::{ContainerId, EngineName},
     problem::ProblemCode,
     revision::Revision,
@@ -9,7 +9,7 @@ use api::{
 use axum::{Json, extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, stream};
 
-use super::{Target, containers, engine_of, remove};
+use super::{Target, containers, edit, engine_of, remove};
 use crate::{
     http::{ApiError, Body, Caller, Params},
     state::AppState,
@@ -50,11 +50,11 @@ pub(crate) async fn act(
             format!("must name 1 to {} containers", remove::MOST),
         ));
     }
-    let (state, request, name) = (&state, &request, &name);
+    let (state, request, name, by) = (&state, &request, &name, caller.user());
     let mut done: Vec<(usize, BulkItemResult, Option<Revision>)> =
         stream::iter(ids.into_iter().enumerate())
             .map(|(position, id)| async move {
-                let (label, result) = one(state, name, &id, request, agreed).await;
+                let (label, result) = one(state, name, &id, request, agreed, by).await;
                 let (ok, problem, rev) = match result {
                     Ok(rev) => (true, None, rev),
                     Err(error) => (false, Some(error.into_problem()), None),
@@ -90,6 +90,7 @@ async fn one(
     id: &ContainerId,
     request: &BulkRequest,
     agreed: Option<(bool, bool)>,
+    by: &str,
 ) -> (String, Result<Option<Revision>, ApiError>) {
     let target = match Target::find(state, engine, id).await {
         Ok(target) => target,
@@ -105,6 +106,16 @@ async fn one(
         ContainerAction::Unpause => containers::act_unpause(&target).await,
         ContainerAction::Remove => {
             let (force, volumes) = agreed.unwrap_or_default();
+            let kept = edit::keep(
+                state,
+                &target.engine,
+                target.id(),
+                RevisionReason::Removed,
+                by,
+            );
+            if let Err(error) = kept.await {
+                return (name, Err(error));
+            }
             return (
                 name,
                 remove::remove_one(&target.engine, target.id(), force, volumes).await,

@@ -2,15 +2,15 @@
 
 use api::{
     container::{
-        ContainerDetail, ContainerSummary, ContainerUpdateRequest, KillRequest, RawInspect,
-        RenameRequest, RevealRequest, Revealed, StopRequest, Top,
+        ContainerDetail, ContainerUpdateRequest, KillRequest, RawInspect, RenameRequest,
+        RevealRequest, Revealed, StopRequest, Top,
     },
     id::{ContainerId, EngineName},
-    live::Items,
+    page::ListQuery,
     problem::ProblemCode,
     revision::Written,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use bollard::{
     models,
     query_parameters::{
@@ -20,7 +20,7 @@ use bollard::{
     },
 };
 
-use super::{Target, create_body, detail, engine_of, target::already_so};
+use super::{Target, create_body, detail, engine_of, page, target::already_so};
 use crate::{
     engines::{CallError, Deadline},
     http::{ApiError, Body, Caller, Params, QueryParams},
@@ -38,11 +38,10 @@ const LONGEST_STOP_S: u32 = 3600;
 pub(crate) async fn list(
     State(state): State<AppState>,
     Params(name): Params<EngineName>,
-) -> Result<Json<Items<ContainerSummary>>, ApiError> {
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, ApiError> {
     let rows = engine_of(&state, &name)?.mirror.containers();
-    Ok(Json(Items {
-        items: rows.iter().map(|row| (**row).clone()).collect(),
-    }))
+    page::answer(&query, rows.iter().map(|row| &**row).collect())
 }
 
 /// `GET /engines/{engine}/containers/{container}`
@@ -202,6 +201,7 @@ pub(crate) async fn rename(
 /// `PATCH /engines/{engine}/containers/{container}`
 pub(crate) async fn update(
     State(state): State<AppState>,
+    caller: Caller,
     Params((engine, id)): Path,
     Body(request): Body<ContainerUpdateRequest>,
 ) -> Answer {
@@ -232,6 +232,14 @@ pub(crate) async fn update(
             .map(|policy| create_body::restart_policy(&policy)),
         ..Default::default()
     };
+    super::edit::keep(
+        &state,
+        &target.engine,
+        target.id(),
+        api::container::RevisionReason::Updated,
+        caller.user(),
+    )
+    .await?;
     let id = target.id();
     target
         .engine

@@ -16,7 +16,7 @@ use bollard::models;
 const LEAST_MEMORY_BYTES: u64 = 6 * 1024 * 1024;
 
 /// Checks every field; returns what is wrong with them.
-pub(super) fn check(request: &ContainerCreateRequest) -> Vec<FieldError> {
+pub(crate) fn check(request: &ContainerCreateRequest) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: &str| {
         errors.push(FieldError {
@@ -187,7 +187,7 @@ fn check_mount(
 }
 
 /// Checks limits.
-pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
     let mut wrong = |field: &str, message: String| {
         errors.push(FieldError {
             field: format!("limits.{field}"),
@@ -257,7 +257,7 @@ pub(super) fn check_limits(limits: &Limits, errors: &mut Vec<FieldError>) {
 }
 
 /// Checks a restart policy.
-pub(super) fn check_restart_policy(
+pub(crate) fn check_restart_policy(
     policy: &RestartPolicy,
     auto_remove: bool,
     errors: &mut Vec<FieldError>,
@@ -277,7 +277,7 @@ pub(super) fn check_restart_policy(
 }
 
 /// Writes the request anew as the engine's own type.
-pub(super) fn body(request: &ContainerCreateRequest) -> models::ContainerCreateBody {
+pub(crate) fn body(request: &ContainerCreateRequest) -> models::ContainerCreateBody {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let mut host = limits(&request.limits);
     host.restart_policy = Some(restart_policy(&request.restart_policy));
@@ -337,7 +337,7 @@ pub(super) fn body(request: &ContainerCreateRequest) -> models::ContainerCreateB
 }
 
 /// Limits as the engine takes them.
-pub(super) fn limits(limits: &Limits) -> models::HostConfig {
+pub(crate) fn limits(limits: &Limits) -> models::HostConfig {
     let signed = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
     #[expect(
         clippy::cast_possible_truncation,
@@ -358,7 +358,7 @@ pub(super) fn limits(limits: &Limits) -> models::HostConfig {
 }
 
 /// A restart policy as the engine takes it.
-pub(super) fn restart_policy(policy: &RestartPolicy) -> models::RestartPolicy {
+pub(crate) fn restart_policy(policy: &RestartPolicy) -> models::RestartPolicy {
     let name = match policy.name {
         RestartPolicyName::No => models::RestartPolicyNameEnum::NO,
         RestartPolicyName::OnFailure => models::RestartPolicyNameEnum::ON_FAILURE,

@@ -6,18 +6,18 @@ use api::{
     image::{
         ImageDetail, ImagePreviewRequest, ImagePrune, ImageRemoveRequest, ImageStep, ImageSummary,
     },
-    live::Items,
+    page::ListQuery,
     preview::{Preview, PreviewItem},
     problem::ProblemCode,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use bollard::query_parameters::RemoveImageOptionsBuilder;
 use jiff::Timestamp;
 
-use super::engine_of;
+use super::{engine_of, page};
 use crate::{
     engines::{Deadline, Engine},
-    http::{ApiError, Body, Caller, Params},
+    http::{ApiError, Body, Caller, Params, QueryParams},
     mask::env_entry,
     mirror::{Refresh, timestamp},
     preview::{Found, Plan},
@@ -28,10 +28,9 @@ use crate::{
 pub(crate) async fn list(
     State(state): State<AppState>,
     Params(name): Params<EngineName>,
-) -> Result<Json<Items<ImageSummary>>, ApiError> {
-    Ok(Json(Items {
-        items: engine_of(&state, &name)?.mirror.images(),
-    }))
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, ApiError> {
+    page::answer(&query, engine_of(&state, &name)?.mirror.images())
 }
 
 /// `GET /engines/{engine}/images/{image}`
@@ -158,7 +157,7 @@ pub(crate) async fn remove(
 }
 
 /// What pruning takes.
-fn unused(engine: &Engine, prune: ImagePrune) -> Vec<String> {
+pub(super) fn unused(engine: &Engine, prune: ImagePrune) -> Vec<String> {
     let mut targets = Vec::new();
     for image in engine
         .mirror
@@ -179,7 +178,7 @@ fn unused(engine: &Engine, prune: ImagePrune) -> Vec<String> {
 }
 
 /// Finds an image by id or reference; `name` means `name:latest`.
-fn find_row(engine: &Engine, key: &str) -> Option<ImageSummary> {
+pub(super) fn find_row(engine: &Engine, key: &str) -> Option<ImageSummary> {
     let tagged = if key
         .rsplit('/')
         .next()

@@ -4,17 +4,18 @@ use api::{
     compare::{CompareRequest, CompareResult, CompareStarted},
     id::{EngineName, JobId},
     image::PullRequest,
-    job::{Job, JobKind},
+    job::{Job, JobKind, JobLog},
     live::Items,
+    page::ListQuery,
     problem::ProblemCode,
     revision::Written,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 
-use super::engine_of;
+use super::{engine_of, page};
 use crate::{
     compare::CompareError,
-    http::{ApiError, Body, Caller, Params},
+    http::{ApiError, Body, Caller, Params, QueryParams},
     jobs::{self, JobError, NewJob},
     state::AppState,
 };
@@ -22,10 +23,19 @@ use crate::{
 type Accepted<T> = Result<(StatusCode, Json<T>), ApiError>;
 
 /// `GET /jobs`
-pub(crate) async fn list(State(state): State<AppState>) -> Json<Items<Job>> {
-    Json(Items {
-        items: state.background.jobs.list(),
-    })
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, ApiError> {
+    page::answer(&query, state.background.jobs.list())
+}
+
+/// `GET /jobs/{job}/log`
+pub(crate) async fn log(
+    State(state): State<AppState>,
+    Params(id): Params<JobId>,
+) -> Result<Json<JobLog>, ApiError> {
+    Ok(Json(state.background.jobs.log(&id)?))
 }
 
 /// `GET /jobs/{job}`

@@ -63,9 +63,9 @@ pub(crate) async fn open(
 }
 
 /// Who is at the other end of a socket.
-struct Visitor {
-    state: AppState,
-    caller: Caller,
+pub(super) struct Visitor {
+    pub(super) state: AppState,
+    pub(super) caller: Caller,
 }
 
 impl Backend for Visitor {

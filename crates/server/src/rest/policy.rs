@@ -75,6 +75,25 @@ pub(super) fn may_create_volume(role: Role, request: &VolumeCreateRequest) -> Re
     decide(role, refused)
 }
 
+/// Checks a new network against the caller's role: other drivers and options reach the host's own interfaces.
+pub(super) fn may_create_network(
+    caller: &Caller,
+    request: &api::network::NetworkCreateRequest,
+) -> Result<(), ApiError> {
+    let mut refused = Vec::new();
+    if request
+        .driver
+        .as_deref()
+        .is_some_and(|driver| driver != "bridge")
+    {
+        refused.push("driver".to_owned());
+    }
+    if !request.driver_options.is_empty() {
+        refused.push("driver_options".to_owned());
+    }
+    decide(caller.role(), refused)
+}
+
 /// Checks whether the caller may run programs in a container or change its files: who does so has what power it has. An
 /// administrator whose password was given long ago gives it again first.
 pub(super) fn may_enter(

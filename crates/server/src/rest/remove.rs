@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::{
     container::{
         ContainerPreviewRequest, ContainerRemoveRequest, ContainerState, ContainerSummary,
+        RevisionReason,
     },
     id::{ContainerId, EngineName},
     preview::{Preview, PreviewItem},
@@ -14,7 +15,7 @@ use api::{
 use axum::{Json, extract::State, http::StatusCode};
 use bollard::query_parameters::{InspectContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 
-use super::{Target, containers::gone_is_fine, engine_of, target::revision};
+use super::{Target, containers::gone_is_fine, edit, engine_of, target::revision};
 use crate::{
     engines::{Deadline, Engine},
     http::{ApiError, Body, Caller, Params},
@@ -72,6 +73,14 @@ pub(crate) async fn remove(
             "the preview was of other containers",
         ));
     }
+    edit::keep(
+        &state,
+        &target.engine,
+        target.id(),
+        RevisionReason::Removed,
+        caller.user(),
+    )
+    .await?;
     let rev = remove_one(
         &target.engine,
         target.id(),
@@ -166,7 +175,7 @@ async fn find(
         warnings.extend(warnings_of(engine, &row, volumes));
         items.push(item(&row, force, bytes));
     }
-    let undo = "A container can be made anew from its image and settings; what it wrote outside of volumes is lost.".to_owned();
+    let undo = "Its settings are kept for 30 days and the container can be put back; what it wrote outside of volumes is lost.".to_owned();
     Ok(Found {
         plan: Plan::Containers {
             ids,

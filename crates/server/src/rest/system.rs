@@ -2,19 +2,20 @@
 
 use api::{
     capability::Capabilities,
-    engine::{DiskUsage, EngineEvent, EngineInfo},
+    engine::{DiskUsage, EngineInfo},
     id::EngineName,
     live::Items,
     openapi::{ApiDocument, document as document_of_all},
+    page::ListQuery,
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use bollard::query_parameters::DataUsageOptions;
 
-use super::engine_of;
+use super::{engine_of, page};
 use crate::{
     capabilities::{host, of_host},
     engines::{CallError, Deadline},
-    http::{ApiError, Params},
+    http::{ApiError, Params, QueryParams},
     mirror::positive,
     state::AppState,
 };
@@ -58,10 +59,9 @@ pub(crate) async fn engine(
 pub(crate) async fn events(
     State(state): State<AppState>,
     Params(name): Params<EngineName>,
-) -> Result<Json<Items<EngineEvent>>, ApiError> {
-    Ok(Json(Items {
-        items: engine_of(&state, &name)?.mirror.events(),
-    }))
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, ApiError> {
+    page::answer(&query, engine_of(&state, &name)?.mirror.events())
 }
 
 /// `GET /engines/{engine}/disk-usage`

@@ -3,20 +3,20 @@
 use api::{
     container::{BulkItemResult, BulkResult},
     id::{EngineName, VolumeName},
-    live::Items,
+    page::ListQuery,
     preview::{Preview, PreviewItem},
     problem::ProblemCode,
     volume::{
         VolumeCreateRequest, VolumeDetail, VolumePreviewRequest, VolumeRemoveRequest, VolumeSummary,
     },
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use bollard::{models, query_parameters::RemoveVolumeOptions};
 
-use super::{engine_of, policy};
+use super::{engine_of, page, policy};
 use crate::{
     engines::{Deadline, Engine},
-    http::{ApiError, Body, Caller, Params},
+    http::{ApiError, Body, Caller, Params, QueryParams},
     mask::{DOTS, is_secret},
     mirror::{Refresh, volume_row},
     preview::{Found, Plan},
@@ -30,12 +30,11 @@ const PREVIEW_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) async fn list(
     State(state): State<AppState>,
     Params(name): Params<EngineName>,
-) -> Result<Json<Items<VolumeSummary>>, ApiError> {
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, ApiError> {
     let engine = engine_of(&state, &name)?;
     engine.show_volume_sizes(&state.tasks);
-    Ok(Json(Items {
-        items: engine.mirror.volumes(),
-    }))
+    page::answer(&query, engine.mirror.volumes())
 }
 
 /// `GET /engines/{engine}/volumes/{volume}`

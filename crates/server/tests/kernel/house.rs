@@ -30,7 +30,7 @@ enum Place {
 
 pub(crate) struct House {
     _place: Place,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
     pub(crate) base: String,
     pub(crate) host: String,
     pub(crate) cookie: String,
@@ -44,16 +44,26 @@ impl House {
     /// A house beside others over the same engines.
     pub(crate) async fn open() -> Self {
         let place = Place::Shared(ENGINES.read().await);
-        Self::open_at(place).await
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        Self::open_at(place, &path, Some(dir)).await
+    }
+
+    /// One over a state that outlives it.
+    pub(crate) async fn open_in(dir: &std::path::Path) -> Self {
+        let place = Place::Shared(ENGINES.read().await);
+        Self::open_at(place, dir, None).await
     }
 
     /// The only house: what is done to the engines disturbs no other test.
     pub(crate) async fn open_alone() -> Self {
         let place = Place::Alone(ENGINES.write().await);
-        Self::open_at(place).await
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        Self::open_at(place, &path, Some(dir)).await
     }
 
-    async fn open_at(place: Place) -> Self {
+    async fn open_at(place: Place, path: &std::path::Path, dir: Option<tempfile::TempDir>) -> Self {
         // reqwest is built without a choice of its own; installed already is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let docker = std::env::var("CONTAINEROS_TEST_DOCKER")
@@ -66,9 +76,8 @@ impl House {
         let mini = mini.map_or_else(absent, |url| {
             MiniEndpoint::Socket(url.trim_start_matches("unix://").into())
         });
-        let dir = tempfile::tempdir().unwrap();
         let server = Server::open(ServerConfig {
-            state_dir: dir.path().to_owned(),
+            state_dir: path.to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
             insecure_http: false,
@@ -81,7 +90,7 @@ impl House {
         .unwrap();
         let host = server.address().to_string();
         let base = format!("http://{host}");
-        let token = server.url().split("#token=").nth(1).unwrap().to_owned();
+        let token = server.url().split("#token=").nth(1).map(str::to_owned);
         let stop = CancellationToken::new();
         let over = stop.clone();
         #[expect(
@@ -90,19 +99,23 @@ impl House {
         )]
         let served = tokio::spawn(async move { server.serve(over).await });
         let http = reqwest::Client::new();
+        let mut credentials = json!({ "name": "admin", "password": "a long enough password" });
+        if let Some(token) = &token {
+            credentials["token"] = json!(token);
+        }
         let made = http
-            .post(format!("{base}/api/v1/auth/setup"))
+            .post(format!(
+                "{base}/api/v1/auth/{}",
+                if token.is_some() { "setup" } else { "login" }
+            ))
             .header("origin", &base)
             .header("sec-fetch-site", "same-origin")
             .header("content-type", "application/json")
-            .body(
-                json!({"token": token, "name": "admin", "password": "a long enough password"})
-                    .to_string(),
-            )
+            .body(credentials.to_string())
             .send()
             .await
             .unwrap();
-        assert_eq!(made.status(), 201, "{}", made.text().await.unwrap());
+        assert!(made.status().is_success(), "{}", made.text().await.unwrap());
         let cookie = made.headers()["set-cookie"]
             .to_str()
             .unwrap()
@@ -199,6 +212,34 @@ impl House {
             .http
             .get(format!("{}/api/v1{path}", self.base))
             .header("cookie", &self.cookie);
+        Told::of(request).await
+    }
+
+    /// Asks until there is such a thing.
+    pub(crate) async fn until_ok(&self, path: &str) -> Value {
+        let begun = std::time::Instant::now();
+        loop {
+            let (status, told) = self.ask(path).await;
+            if status == 200 {
+                return told;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{path}: {told}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Sends bytes.
+    pub(crate) async fn send(&self, method: &str, path: &str, kind: &str, bytes: Vec<u8>) -> Told {
+        let request = self
+            .http
+            .request(
+                method.parse().unwrap(),
+                format!("{}/api/v1{path}", self.base),
+            )
+            .header("cookie", &self.cookie)
+            .header("origin", &self.base)
+            .header("content-type", kind)
+            .body(bytes);
         Told::of(request).await
     }
 

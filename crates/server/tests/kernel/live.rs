@@ -178,7 +178,7 @@ async fn kernel_a_log_is_followed_over_restarts_and_paged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kernel_engines_are_compared_and_nothing_stays() {
-    let house = House::open().await;
+    let house = House::open_alone().await;
     let (status, _) = house.post("/compare", json!({"runs": 0})).await;
     assert_eq!(status, 422);
     let mut socket = house.socket().await;

@@ -16,5 +16,7 @@ mod faults;
 mod figures;
 mod files;
 mod house;
+mod images;
 mod live;
+mod recreate;
 mod terminals;
