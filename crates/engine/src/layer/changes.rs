@@ -39,7 +39,7 @@ pub(crate) enum ChangeKind {
 
 /// What the runtime puts into every root file system to mount on, where the image lacks it. It is no change of anybody's
 /// for as long as it is empty; dockerd keeps it in a layer of its own.
-const MOUNT_POINTS: [&str; 10] = [
+const MOUNT_POINTS: [&str; 11] = [
     "dev",
     "dev/console",
     "dev/mqueue",
@@ -50,7 +50,11 @@ const MOUNT_POINTS: [&str; 10] = [
     "etc/resolv.conf",
     "proc",
     "sys",
+    CONTAINER_MARK,
 ];
+
+/// An empty file in the root of every container, by which programs have always told that they are in one.
+pub(super) const CONTAINER_MARK: &str = ".dockerenv";
 
 /// Paths below the root that are no changes though the container has them and its image does not: see [`MOUNT_POINTS`].
 /// With them go the directories that were copied up for nothing else.

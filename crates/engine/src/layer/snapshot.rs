@@ -159,9 +159,14 @@ impl Snapshots {
                     let path = staging.join(part);
                     fs::create_dir(&path).map_err(LayerError::path("create", &path))?;
                 }
+                self.put_mark(record, &staging.join("upper"))?;
                 self.copy_root_metadata(record, &staging.join("upper"))?;
             }
-            Driver::Copy => copy::flatten(&self.diff_dirs(record), &staging.join("rootfs"))?,
+            Driver::Copy => {
+                let rootfs = staging.join("rootfs");
+                copy::flatten(&self.diff_dirs(record), &rootfs)?;
+                self.put_mark(record, &rootfs)?;
+            }
         }
         let json = serde_json::to_vec_pretty(record).map_err(LayerError::path("write", staging))?;
         write_atomic(&staging.join(RECORD_FILE), &json)
@@ -171,6 +176,24 @@ impl Snapshots {
         fs::File::open(&self.dir)
             .and_then(|dir| dir.sync_all())
             .map_err(LayerError::path("sync", &self.dir))
+    }
+
+    /// Puts in the file that programs know a container by, where the image has none.
+    fn put_mark(&self, record: &SnapshotRecord, root: &Path) -> Result<(), LayerError> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let name = changes::CONTAINER_MARK;
+        let there = |dir: PathBuf| dir.join(name).symlink_metadata().is_ok();
+        if self.diff_dirs(record).into_iter().any(there) {
+            return Ok(());
+        }
+        let path = root.join(name);
+        fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(&path)
+            .map(drop)
+            .map_err(LayerError::path("create", path))
     }
 
     /// The container's `/` has the owner and mode that the image gives it, not those of a fresh directory.

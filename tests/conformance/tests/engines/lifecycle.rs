@@ -6,6 +6,14 @@ use conformance::{Engine, deadline, on_both, until};
 use serde_json::{Value, json};
 
 on_both! {
+    async fn a_program_can_tell_that_it_is_in_a_container(engine: &Engine) {
+        let container = engine.start(&["stat", "-c", "%F %a %s", "/.dockerenv"], json!({})).await;
+        assert_eq!(container.wait().await, 0);
+        assert_eq!(container.logs().await.0, "regular empty file 755 0\n");
+        let changes = engine.get(&container.path("/changes")).await.expect(200).json();
+        assert!(changes.as_array().is_none_or(Vec::is_empty), "{changes}");
+    }
+
     async fn a_program_runs_and_its_exit_code_is_kept(engine: &Engine) {
         // Not at once: dockerd takes the time of the end from elsewhere than that of the start.
         let container = engine.create(&["sh", "-c", "sleep 0.2; exit 7"], json!({})).await;

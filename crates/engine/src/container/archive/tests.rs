@@ -123,7 +123,7 @@ fn kernel_what_is_at_a_path_is_told_and_copied() {
     assert_eq!(box_.names("/dir"), ["dir"]);
     assert!(
         box_.names("/")
-            .starts_with(&["/".to_owned(), "/chain".to_owned()])
+            .starts_with(&["/".to_owned(), "/.dockerenv".to_owned()])
     );
     let message = box_.find("/no/such").unwrap_err().to_string();
     assert_eq!(message, "Could not find the file /no/such in container box");
