@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait};
 use sys::process::Program;
 use sys::signal::SignalSet;
 
@@ -83,11 +83,11 @@ fn supervise(arguments: impl IntoIterator<Item = OsString>) -> Result<u8> {
                     return Ok(status);
                 }
             } else if !NOT_PASSED_ON.contains(&signal)
-                && let (Some(pid), Some(signal)) =
-                    (Pid::from_raw(child), Signal::from_named_raw(signal))
+                && let Some(pid) = Pid::from_raw(child)
+                && let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty())
             {
-                // It may have ended just now, which comes next.
-                kill_process(pid, signal).ok();
+                // By number: real-time signals have no name. It may have ended just now, which comes next.
+                sys::signal::send(pidfd.as_fd(), signal).ok();
             }
         }
     }

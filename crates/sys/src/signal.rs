@@ -4,7 +4,6 @@
 //! offered here, which run no code.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// A set of signals by number.
@@ -26,37 +25,27 @@ impl SignalSet {
                 _ => set,
             })
     }
-
-    fn to_kernel(self) -> libc::sigset_t {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: `sigemptyset` initialises the whole set.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: initialised by `sigemptyset`.
-        let mut set = unsafe { set.assume_init() };
-        for number in 1..=64 {
-            if self.0 & (1 << (number - 1)) != 0 {
-                // SAFETY: `set` is a valid set. glibc refuses the two numbers it keeps for itself, which is fine.
-                unsafe { libc::sigaddset(&raw mut set, number) };
-            }
-        }
-        set
-    }
 }
 
 /// Makes exactly these signals blocked in this thread.
 ///
+/// Past the C library, which leaves out the two or three real-time signals that it keeps for itself: whoever passes signals
+/// on gets these too.
+///
 /// # Errors
 /// The errno of `sigprocmask`.
 pub fn block_only(set: SignalSet) -> io::Result<()> {
-    let set = set.to_kernel();
-    // SAFETY: `set` is a valid set; the old mask is not asked for.
-    let result =
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    // SAFETY: the kernel reads a set of 64 signals, of the size given; the old mask is not asked for.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const set.0,
+            std::ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
+    crate::fd::check(result)
 }
 
 /// Sends a signal, of any number from 1 to 64, by a descriptor of the process; 0 only asks whether it is there.
@@ -161,9 +150,17 @@ fn set_disposition(signal: i32, disposition: libc::sighandler_t) -> io::Result<(
 /// # Errors
 /// The errno of `signalfd`.
 pub fn descriptor(set: SignalSet) -> io::Result<OwnedFd> {
-    let set = set.to_kernel();
-    // SAFETY: `set` is a valid set; -1 asks for a new descriptor.
-    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+    // SAFETY: the kernel reads a set of 64 signals, of the size given; -1 asks for a new descriptor.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_signalfd4,
+            -1,
+            &raw const set.0,
+            size_of::<u64>(),
+            libc::SFD_NONBLOCK | libc::SFD_CLOEXEC,
+        )
+    };
+    let fd = i32::try_from(result).unwrap_or(-1);
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use cgroups::{Cgroup, OomWatch};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, pidfd_send_signal, wait};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
+};
 use shim_protocol::{
     AttachStreams, Call, Event, ExitRecord, Message, OLDEST_VERSION, Reply, Request, ShimState,
     VERSION,
@@ -459,10 +461,12 @@ impl<'a> Server<'a> {
         if !all {
             return send_signal(&self.process.pidfd, signal);
         }
+        require_signal(signal)?;
         for pid in self.cgroup.processes()? {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // One that has ended meanwhile got what it should.
-                rustix::process::kill_process(pid, named(signal)?).ok();
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            // One that has ended meanwhile got what it should.
+            if let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+                sys::signal::send(pidfd.as_fd(), signal).ok();
             }
         }
         Ok(())
@@ -596,16 +600,24 @@ fn common_version(oldest: u32, newest: u32) -> Result<u32> {
     .with_hint("stop the container and start it again: it then gets a shim of the engine's version"))
 }
 
-fn named(signal: i32) -> Result<Signal> {
-    Signal::from_named_raw(signal)
-        .ok_or_else(|| Error::invalid(format!("signal {signal} cannot be sent")))
+/// Any signal can be sent by its number, the real-time ones too: `SIGRTMIN+3` asks systemd to end.
+fn require_signal(signal: i32) -> Result<()> {
+    if (1..=64).contains(&signal) {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("signal {signal} cannot be sent"))
+            .with_hint("signals have the numbers 1 to 64"))
+    }
 }
 
 fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<()> {
-    match pidfd_send_signal(pidfd, named(signal)?) {
+    require_signal(signal)?;
+    match sys::signal::send(pidfd.as_fd(), signal) {
         Ok(()) => Ok(()),
-        Err(Errno::SRCH) => Err(Error::not_running()),
-        Err(errno) => Err(Error::sys("send", format!("signal {signal}"), errno)),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {
+            Err(Error::not_running())
+        }
+        Err(error) => Err(Error::sys("send", format!("signal {signal}"), error)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bundle::{Bundle, finish, status_field};
+use crate::bundle::{Bundle, eventually, finish, status_field};
 
 #[test]
 fn kernel_capabilities_are_dockers_and_no_more() {
@@ -330,4 +330,39 @@ fn kernel_a_security_profile_is_applied_or_refused_with_the_reason() {
     if !std::path::Path::new("/sys/fs/selinux/enforce").exists() {
         outcome.assert_error(1, "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not supported");
     }
+}
+
+/// What is a container's first process with `--init` passes every signal on, real-time ones too.
+#[test]
+fn kernel_an_init_passes_real_time_signals_on() {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::process::CommandExt as _;
+
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let script = "for n in 34 37 64; do trap \"echo got $n\" $n; done; trap 'exit 7' USR1; echo ready; while :; do sleep 0.05; done";
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mini"))
+        .arg0(mini::reaper::NAME)
+        .args(["--", "busybox", "sh", "-c", script])
+        .stdout(said.reopen().unwrap())
+        .spawn()
+        .unwrap();
+    let pidfd = rustix::process::pidfd_open(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::PidfdFlags::empty(),
+    )
+    .unwrap();
+    let told = |words: &str| {
+        eventually(words, || {
+            std::fs::read_to_string(said.path())
+                .unwrap()
+                .contains(words)
+        });
+    };
+    told("ready");
+    for number in [34, 37, 64] {
+        sys::signal::send(pidfd.as_fd(), number).unwrap();
+        told(&format!("got {number}"));
+    }
+    sys::signal::send(pidfd.as_fd(), 10).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
 }

@@ -192,7 +192,7 @@ fn kernel_a_kill_for_lack_of_memory_is_an_event_and_in_the_record() {
 #[test]
 fn kernel_signals_reach_the_program_or_everything() {
     let Some(bundle) = Bundle::shell(
-        "trap 'echo got usr1' USR1; (trap 'echo child; exit' USR2; while :; do sleep 0.05; done) & trap '' USR2; echo ready; while :; do sleep 0.05; done",
+        "trap 'echo got usr1' USR1; trap 'echo got rtmin+3' 37; (trap 'echo child; exit' USR2; while :; do sleep 0.05; done) & trap '' USR2; echo ready; while :; do sleep 0.05; done",
     ) else {
         return;
     };
@@ -200,6 +200,9 @@ fn kernel_signals_reach_the_program_or_everything() {
     eventually_logged(&bundle, "ready");
     shim.signal(10);
     eventually_logged(&bundle, "got usr1");
+    // A real-time one, which has a number only.
+    shim.signal(37);
+    eventually_logged(&bundle, "got rtmin+3");
     // The children have had time to set their traps by now: they were started before "ready".
     shim.control.done(Call::Signal {
         signal: 12,
