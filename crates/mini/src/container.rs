@@ -46,9 +46,16 @@ impl Bundle {
             .map_err(|error| Error::sys("open the bundle", directory.display(), error))?;
         let path = directory.join("config.json");
         let json =
-            std::fs::read(&path).map_err(|error| Error::sys("read", path.display(), error))?;
-        let spec: Spec = serde_json::from_slice(&json)
-            .map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))?;
+            std::fs::read(&path).map_err(|error| {
+                Error::sys("read", path.display(), error).with_hint(
+                    "a bundle has config.json in its directory (`mini spec` writes one): is --bundle the right one?",
+                )
+            })?;
+        let spec: Spec = serde_json::from_slice(&json).map_err(|error| {
+            Error::invalid(format!("read {}: {error}", path.display())).with_hint(
+                "config.json must be JSON with the fields and types of the OCI runtime-spec; `mini spec` writes an example",
+            )
+        })?;
         validate(&spec)?;
         Ok(Self { directory, spec })
     }

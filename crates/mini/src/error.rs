@@ -4,7 +4,9 @@ use std::fmt;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use shim_protocol::{Failure, FailureCode};
+use shim_protocol::{Failure, FailureCode, in_one_line};
+
+use crate::remedy;
 
 /// The result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -66,16 +68,11 @@ impl Error {
         let errno = errno.into().0;
         let object = object.to_string();
         let space = if object.is_empty() { "" } else { " " };
-        let mut error = Self::new(
+        Self::new(
             ErrorKind::Sys,
             format!("{operation}{space}{object}: {}", errno_words(errno)),
-        );
-        if errno == Errno::NOSYS {
-            error.hint =
-                "the kernel is too old or lacks this system call; Linux 5.15 or newer is needed"
-                    .into();
-        }
-        error
+        )
+        .with_hint(remedy::of(operation, errno))
     }
 
     /// The same error, with the step of the start it happened in, unless a step is named already.
@@ -109,13 +106,9 @@ impl Error {
         &self.hint
     }
 
-    /// The sentence, with what would help behind it in parentheses.
-    pub fn to_string_with_hint(&self) -> String {
-        if self.hint.is_empty() {
-            self.message.clone()
-        } else {
-            format!("{} ({})", self.message, self.hint)
-        }
+    /// The sentence, with the step and what would help behind it in parentheses.
+    pub fn to_line(&self) -> String {
+        in_one_line(&self.message, &self.step, &self.hint)
     }
 
     /// The error as the shim's protocol tells it.

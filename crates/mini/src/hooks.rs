@@ -83,7 +83,20 @@ fn failed(kind: &str, index: usize, hook: &Hook, reason: &str) -> Error {
         hook.path
     ))
     .in_step("hook")
+    .with_hint(remedy(reason))
 }
+
+fn remedy(reason: &str) -> &'static str {
+    if reason.starts_with(NOT_DONE) {
+        "raise the hook's timeout in config.json, or find what it waits for"
+    } else if reason.contains("(os error") {
+        "hooks[].path must be a program that may be run, on the host (that of startContainer in the container)"
+    } else {
+        "the hook itself refuses: its own output or log says why"
+    }
+}
+
+const NOT_DONE: &str = "not done after";
 
 fn run(hook: &Hook, state: &StateForHook, environment: &[String]) -> Result<(), String> {
     let json = serde_json::to_vec(state).map_err(|error| error.to_string())?;
@@ -115,7 +128,7 @@ fn run(hook: &Hook, state: &StateForHook, environment: &[String]) -> Result<(), 
         {
             drop(child.kill());
             drop(child.wait());
-            return Err(format!("not done after {seconds} s"));
+            return Err(format!("{NOT_DONE} {seconds} s"));
         }
     }
     let status = child.wait().map_err(|error| error.to_string())?;

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod network;
 pub mod process;
 pub mod reaper;
+mod remedy;
 pub mod resctrl;
 pub mod rootfs;
 pub mod rootless;

@@ -139,7 +139,8 @@ impl Store {
             Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::new(
                 ErrorKind::AlreadyExists,
                 format!("container with given ID already exists: {id}"),
-            )),
+            )
+            .with_hint("choose another id, or remove that one: mini delete")),
             Err(source) => Err(error(&store.directory, source)),
         }
     }
@@ -192,7 +193,8 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("container does not exist: {id}"),
-            )),
+            )
+            .with_hint("mini list shows those below this --root")),
             Err(error) => Err(Error::sys("read", path.display(), error)),
         }
     }

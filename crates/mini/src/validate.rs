@@ -17,29 +17,40 @@ pub fn validate(spec: &Spec) -> Result<()> {
         return Err(Error::invalid(format!(
             "ociVersion {:?} is not 1.x.y (semantic versioning)",
             spec.oci_version
-        )));
+        ))
+        .with_hint(format!("write {}", crate::spec::OCI_VERSION)));
     }
-    let process = spec
-        .process()
-        .ok_or_else(|| Error::invalid("process is missing"))?;
+    let process = spec.process().ok_or_else(|| {
+        Error::invalid("process is missing")
+            .with_hint("config.json needs process with args, cwd and user: what is to run")
+    })?;
     validate_process(process)?;
     if spec.root.as_ref().is_none_or(|root| root.path.is_empty()) {
-        return Err(Error::invalid("root.path is missing"));
+        return Err(Error::invalid("root.path is missing")
+            .with_hint("name the directory of the root file system in config.json: {\"root\": {\"path\": \"rootfs\"}}"));
     }
     let linux = spec
         .linux
         .as_ref()
-        .ok_or_else(|| Error::invalid("linux is missing"))?;
+        .ok_or_else(|| {
+            Error::invalid("linux is missing").with_hint(
+                "config.json must be for Linux, with linux.namespaces at least; `mini spec` writes an example",
+            )
+        })?;
     if spec.namespace(NamespaceKind::Mount).is_none() {
         if !linux.masked_paths.is_empty() || !linux.readonly_paths.is_empty() {
             return Err(Error::invalid(
                 "unable to restrict sys entries without a private MNT namespace",
+            )
+            .with_hint(
+                "add {\"type\": \"mount\"} to linux.namespaces, or take out linux.maskedPaths and linux.readonlyPaths",
             ));
         }
         if spec.namespace(NamespaceKind::User).is_some() {
             return Err(Error::invalid(
                 "a user namespace without a mount namespace: its root has no right to mount among the host's",
-            ));
+            )
+            .with_hint("add {\"type\": \"mount\"} to linux.namespaces"));
         }
     }
     for (index, namespace) in linux.namespaces.iter().enumerate() {
@@ -52,7 +63,8 @@ pub fn validate(spec: &Spec) -> Result<()> {
             return Err(Error::invalid(format!(
                 "linux.namespaces names {:?} twice",
                 namespace.kind
-            )));
+            ))
+            .with_hint("leave one of the two out"));
         }
     }
     validate_user_namespace(spec, linux)?;
@@ -60,7 +72,8 @@ pub fn validate(spec: &Spec) -> Result<()> {
     if !spec.hostname.is_empty() && spec.namespace(NamespaceKind::Uts).is_none() {
         return Err(Error::invalid(
             "hostname is set without a UTS namespace: it would be the host's",
-        ));
+        )
+        .with_hint("add {\"type\": \"uts\"} to linux.namespaces, or take hostname out"));
     }
     for key in linux.sysctl.keys() {
         let network = key.starts_with("net.") || key.starts_with("net/");
@@ -76,13 +89,18 @@ pub fn validate(spec: &Spec) -> Result<()> {
         if !allowed {
             return Err(Error::invalid(format!(
                 "linux.sysctl: {key} is not of a namespace that the container has of its own"
-            )));
+            ))
+            .with_hint(
+                "only net.* with a network namespace and fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* with an ipc \
+                 namespace can be set for a container; set others on the host",
+            ));
         }
     }
     for mount in &spec.mounts {
         // A relative one is relative to the root, as with other runtimes.
         if mount.destination.is_empty() {
-            return Err(Error::invalid("mounts: a destination is empty"));
+            return Err(Error::invalid("mounts: a destination is empty")
+                .with_hint("give each of mounts its destination, a path in the container"));
         }
     }
     security::validate_labels("", &linux.mount_label)?;
@@ -116,9 +134,11 @@ fn validate_user_namespace(spec: &Spec, linux: &Linux) -> Result<()> {
         |what: String, list: &str, ranges: &[IdMapping], id: u32| match id_map::to_host(ranges, id)
         {
             Some(_) => Ok(()),
-            None => Err(Error::invalid(format!(
-                "{what}: {id} is not among the ids of {list}"
-            ))),
+            None => Err(
+                Error::invalid(format!("{what}: {id} is not among the ids of {list}")).with_hint(
+                    format!("add a range with it to {list}, or use an id that is in one"),
+                ),
+            ),
         };
     mapped("the container's root".into(), "linux.uidMappings", uids, 0)?;
     mapped("the container's root".into(), "linux.gidMappings", gids, 0)?;
@@ -171,13 +191,14 @@ fn validate_clocks(spec: &Spec, linux: &Linux) -> Result<()> {
 /// As [`validate`].
 pub fn validate_process(process: &Process) -> Result<()> {
     if process.args.is_empty() {
-        return Err(Error::invalid("process.args is empty"));
+        return Err(Error::invalid("process.args is empty")
+            .with_hint("name the program and its arguments: [\"/bin/sh\"]"));
     }
     if !Path::new(&process.cwd).is_absolute() {
-        return Err(Error::invalid(format!(
-            "process.cwd {:?} is not absolute",
-            process.cwd
-        )));
+        return Err(
+            Error::invalid(format!("process.cwd {:?} is not absolute", process.cwd))
+                .with_hint("write it from the container's root on, beginning with /"),
+        );
     }
     if let Some(entry) = process.env.iter().find(|entry| entry.contains('\0')) {
         return Err(Error::invalid(format!(

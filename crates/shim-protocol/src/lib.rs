@@ -357,6 +357,24 @@ pub struct Failure {
     pub trace: Vec<TraceStep>,
 }
 
+impl Failure {
+    /// The failure in one line; see [`in_one_line`].
+    pub fn to_line(&self) -> String {
+        in_one_line(&self.message, &self.step, &self.hint)
+    }
+}
+
+/// A failure for people: the sentence first, as clients look for it, then in parentheses the step and what would help, of
+/// these what there is: `mount /x: no such device (step mount: the kernel has no file system …)`.
+pub fn in_one_line(message: &str, step: &str, hint: &str) -> String {
+    match (step, hint) {
+        ("", "") => message.to_owned(),
+        ("", hint) => format!("{message} ({hint})"),
+        (step, "") => format!("{message} (step {step})"),
+        (step, hint) => format!("{message} (step {step}: {hint})"),
+    }
+}
+
 /// The kinds of [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -309,10 +309,7 @@ fn refused(reply: Reply) -> Result<Reply> {
 
 /// A shim's failure as the client of the API sees it.
 pub(super) fn failed(failure: &Failure) -> EngineError {
-    let mut message = failure.message.clone();
-    if !failure.hint.is_empty() {
-        message = format!("{message} ({})", failure.hint);
-    }
+    let message = failure.to_line();
     match failure.code {
         FailureCode::ExecutableNotFound | FailureCode::PermissionDenied | FailureCode::Invalid => {
             EngineError::Invalid(message)

@@ -267,6 +267,7 @@ impl Arguments {
 
     pub(crate) fn unknown(flag: &str) -> Error {
         Error::invalid(format!("flag provided but not defined: {flag}"))
+            .with_hint("--help after the command lists its flags")
     }
 }
 

@@ -130,10 +130,12 @@ pub(crate) fn check_terminal(
     match (console_socket, terminal) {
         (None, true) if !foreground => Err(Error::invalid(
             "cannot allocate tty if mini will detach without setting console socket",
-        )),
+        )
+        .with_hint("give --console-socket, or set process.terminal to false")),
         (Some(_), _) if foreground || !terminal => Err(Error::invalid(
             "cannot use console socket if mini will not detach or allocate tty",
-        )),
+        )
+        .with_hint("leave --console-socket out, or set process.terminal to true and detach")),
         _ => Ok(()),
     }
 }

@@ -82,6 +82,7 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
             ErrorKind::WrongState,
             format!("cannot exec in a {word} container"),
         )
+        .with_hint("its program has ended: start a new container")
     };
     match store.status(&state) {
         Status::Stopped => return Err(wrong("stopped")),
@@ -276,7 +277,8 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
             .cloned()
             .ok_or_else(|| Error::invalid("process is missing"))?;
         if command.is_empty() {
-            return Err(Error::invalid("exec args cannot be empty"));
+            return Err(Error::invalid("exec args cannot be empty")
+                .with_hint("name the program in args of the process's file"));
         }
         process.args = command;
         process.terminal = flags.tty;

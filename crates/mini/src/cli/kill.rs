@@ -49,7 +49,10 @@ fn to_all(state: &State, signal: i32) {
 }
 
 fn to_first(state: &State, signal: i32) -> Result<()> {
-    let stopped = || Error::new(ErrorKind::WrongState, "container not running");
+    let stopped = || {
+        Error::new(ErrorKind::WrongState, "container not running")
+            .with_hint("its program has ended: mini delete removes what there is of it")
+    };
     // By a descriptor, checked after it was opened: the number may be another's by now.
     let pid = Pid::from_raw(state.pid).ok_or_else(stopped)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| stopped())?;
@@ -102,7 +105,10 @@ const NAMES: [(&str, i32); 31] = [
 
 /// The number of a signal's word: a number, or a name with or without `SIG`, as `RTMIN+3` too.
 fn number(word: &str) -> Result<i32> {
-    let unknown = || Error::invalid(format!("unknown signal {word:?}"));
+    let unknown = || {
+        Error::invalid(format!("unknown signal {word:?}"))
+            .with_hint("give a number from 1 to 64 or a name: TERM, SIGKILL, RTMIN+3")
+    };
     let upper = word.to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
     let named = || {

@@ -40,7 +40,7 @@ pub fn run(program: &str, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let command = match arguments.globals(&mut globals) {
         Ok(command) => command,
         Err(error) => {
-            report::error(&globals, &error);
+            report::error(&globals, &error.in_step("command_line"));
             return FAILED;
         }
     };
@@ -66,7 +66,8 @@ pub fn run(program: &str, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match dispatch(verb, &mut arguments, &globals) {
         Ok(status) => status,
         Err(error) => {
-            report::error(&globals, &error);
+            // Outside the steps of a start, the command is the step.
+            report::error(&globals, &error.in_step(verb));
             if verb == "exec" { EXEC_FAILED } else { FAILED }
         }
     }
@@ -103,7 +104,8 @@ fn dispatch(verb: &str, arguments: &mut Arguments, globals: &Globals) -> Result<
             "{verb} is not offered: mini does not save the state of processes"
         ))
         .with_hint("use a runtime that is built with CRIU for this container")),
-        other => Err(Error::unsupported(format!("{other} is not offered"))),
+        other => Err(Error::unsupported(format!("{other} is not offered"))
+            .with_hint("mini --help lists the commands")),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn say(text: &str) {
 
 /// Says why a command was not done: to standard error, and to `--log` as Docker and containerd read it.
 pub(crate) fn error(globals: &Globals, error: &Error) {
-    let text = error.to_string_with_hint();
+    let text = error.to_line();
     // Callers that have no log look for this word.
     drop(writeln!(std::io::stderr().lock(), "error: {text}"));
     if let Some(path) = &globals.log {
@@ -29,7 +29,7 @@ pub(crate) fn error(globals: &Globals, error: &Error) {
 
 /// Says what went wrong without keeping the command from being done.
 pub(crate) fn warning(globals: &Globals, error: &Error) {
-    note(globals, "warning", &error.to_string_with_hint());
+    note(globals, "warning", &error.to_line());
 }
 
 /// Warns of capabilities that a process asks for and does not get.

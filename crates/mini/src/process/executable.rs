@@ -36,7 +36,11 @@ pub fn find(name: &str, env: &[String]) -> Result<CString> {
             Err(Error::new(
                 ErrorKind::ExecutableNotFound,
                 format!("exec: {name:?}: executable file not found in $PATH"),
-            ))
+            )
+            .with_hint(format!(
+                "no directory of PATH={path} in the container has an executable {name:?}: install it in the image, \
+                 or correct process.args"
+            )))
         })
 }
 
@@ -53,12 +57,26 @@ fn refusal(name: &str, errno: Errno) -> Error {
         Errno::NOENT | Errno::NOTDIR => Error::new(
             ErrorKind::ExecutableNotFound,
             format!("exec: {name:?}: stat {name}: {}", errno_words(errno)),
-        ),
+        )
+        .with_hint("the image has no such file: correct process.args, or add the program to the image"),
         _ => Error::new(
             ErrorKind::PermissionDenied,
             format!("exec: {name:?}: {}", errno_words(errno)),
-        ),
+        )
+        .with_hint(match errno {
+            Errno::ISDIR => "process.args must begin with a program: this is the path of a folder",
+            _ if on_noexec(name) => {
+                "it lies on a mount with the option noexec: mount that with exec, or put the program elsewhere"
+            }
+            _ => "process.user may not execute it: chmod +x it in the image, and look at the directories above",
+        }),
     }
+}
+
+/// Whether no program can be executed from the mount that a path leads to.
+fn on_noexec(path: &str) -> bool {
+    rustix::fs::statvfs(path)
+        .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
 /// What it means that the kernel did not execute a program that was found.
@@ -69,8 +87,18 @@ pub fn refused_by_kernel(path: &str, errno: Errno) -> Error {
             "the file is there, but its interpreter (the first line of a script, or the dynamic loader) is not",
         ),
         Errno::NOEXEC => Error::new(ErrorKind::PermissionDenied, message)
-            .with_hint("the file is not a program for this machine, or a script without its first line (#!/bin/sh)"),
-        Errno::ACCESS | Errno::PERM => Error::new(ErrorKind::PermissionDenied, message),
+            .with_hint(format!(
+                "the file is not a program for this machine ({}): use an image of its architecture; or it is a script \
+                 without its first line (#!/bin/sh)",
+                std::env::consts::ARCH
+            )),
+        Errno::ACCESS | Errno::PERM => Error::new(ErrorKind::PermissionDenied, message).with_hint(
+            "its interpreter or loader may not be executed, or a security module forbids it",
+        ),
+        Errno::TXTBSY => Error::new(ErrorKind::Sys, message)
+            .with_hint("some process has the file open for writing: close it first"),
+        Errno::TOOBIG => Error::new(ErrorKind::Sys, message)
+            .with_hint("process.args and process.env together are more than the kernel takes"),
         _ => Error::new(ErrorKind::Sys, message),
     }
 }

@@ -247,6 +247,7 @@ fn set_rlimits(limits: &[spec::Rlimit]) -> Result<()> {
     for limit in limits {
         let resource = resource(&limit.kind).ok_or_else(|| {
             Error::invalid(format!("process.rlimits: unknown limit {:?}", limit.kind))
+                .with_hint("limits have the names of getrlimit(2), such as RLIMIT_NOFILE")
         })?;
         let value = |value: u64| (value != u64::MAX).then_some(value);
         rustix::process::setrlimit(
@@ -258,10 +259,12 @@ fn set_rlimits(limits: &[spec::Rlimit]) -> Result<()> {
         )
         .map_err(|errno| {
             let error = Error::sys("set", format!("{} to {}:{}", limit.kind, limit.soft, limit.hard), errno);
-            if errno == Errno::PERM {
-                error.with_hint("raising a hard limit needs CAP_SYS_RESOURCE, which this machine does not give us")
-            } else {
-                error
+            match errno {
+                Errno::PERM => error.with_hint(
+                    "raising a hard limit needs CAP_SYS_RESOURCE, which this machine does not give us; RLIMIT_NOFILE has fs.nr_open above it too",
+                ),
+                Errno::INVAL => error.with_hint("the soft limit must not be above the hard one"),
+                _ => error,
             }
         })?;
     }
@@ -353,7 +356,8 @@ fn check_cwd(cwd: &str) -> Result<()> {
     } else {
         Err(Error::invalid(format!(
             "current working directory {cwd:?} is outside of the container's root"
-        )))
+        ))
+        .with_hint("process.cwd must be a directory of the image, and lead through no descriptor"))
     }
 }
 

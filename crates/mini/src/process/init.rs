@@ -100,7 +100,7 @@ pub(crate) fn run(plan: InitPlan<'_>, entry: Entry<'_>, channel: &Channel, trace
 /// Tells why there will be no program, and ends.
 pub(crate) fn give_up(error: Error, channel: &Channel, trace: &mut Trace) -> ! {
     channel.tell_steps(trace);
-    let text = error.to_string_with_hint();
+    let text = error.to_line();
     if channel
         .tell_parent(&FromChild::Failed(error), None)
         .is_err()

@@ -85,7 +85,8 @@ fn open(path: &str, kind: Namespaces) -> Result<OwnedFd> {
             "linux.namespaces: {path} is a {} namespace, not a {} namespace",
             found.name(),
             kind.name()
-        ))),
+        ))
+        .with_hint("correct the type or the path in linux.namespaces")),
         None => Err(
             Error::invalid(format!("linux.namespaces: {path} is not a namespace")).with_hint(
                 "a namespace is /proc/PID/ns/KIND, or a file that such a one is bound on",

@@ -53,6 +53,12 @@ fn write(path: &Path, value: &str) -> Result<()> {
     )
     .map_err(|errno| match errno {
         Errno::XDEV => error(errno).with_hint("something is mounted over this file of the kernel"),
+        Errno::NOENT if path.starts_with("sys") => error(errno).with_hint(
+            "this kernel has no such parameter: correct linux.sysctl, or load the module that has it",
+        ),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+            error(errno).with_hint("it is read-only here, or not for the container's root to set")
+        }
         _ => error(errno),
     })?;
     if fstatfs(&file).map_err(error)?.f_type != PROC_SUPER_MAGIC {
@@ -62,7 +68,14 @@ fn write(path: &Path, value: &str) -> Result<()> {
         )));
     }
     // In one write: the kernel takes no second.
-    match rustix::io::write(&file, value.as_bytes()).map_err(error)? {
+    let written = rustix::io::write(&file, value.as_bytes()).map_err(|errno| match errno {
+        Errno::INVAL | Errno::RANGE => {
+            error(errno).with_hint("the kernel does not take this value")
+        }
+        Errno::ACCESS | Errno::PERM => error(errno).with_hint("we have not the right to set it"),
+        _ => error(errno),
+    });
+    match written? {
         length if length == value.len() => Ok(()),
         _ => Err(error(Errno::IO)),
     }

@@ -115,7 +115,8 @@ fn node(root: &RootFd, device: &Device, bind_instead: bool) -> Result<()> {
             return Err(Error::invalid(format!(
                 "linux.devices {}: unknown type {other:?}",
                 device.path
-            )));
+            ))
+            .with_hint("the types are c, b, u and p"));
         }
     };
     let path = Path::new(&device.path);
@@ -214,7 +215,8 @@ fn check_number(found: impl AsFd, device: &Device) -> Result<()> {
         Err(Error::invalid(format!(
             "{} is not the device {}:{}",
             device.path, device.major, device.minor
-        )))
+        ))
+        .with_hint("the image, a mount or the host has something else by that name: take it away, or correct linux.devices"))
     }
 }
 

@@ -117,6 +117,16 @@ impl NewFilesystem<'_> {
         let object = format!("{} on {}", self.kind, self.destination);
         let error = Error::sys("mount", object, errno);
         let said = context.map(said).unwrap_or_default();
+        if errno == Errno::INVAL && self.kind == "overlay" {
+            let said = if said.is_empty() {
+                String::new()
+            } else {
+                format!("; the kernel says: {said}")
+            };
+            return error.with_hint(format!(
+                "lowerdir must exist, upperdir and workdir must be empty or its own, on one file system that is no overlay itself{said}"
+            ));
+        }
         if !said.is_empty() {
             return error.with_hint(format!("the kernel says: {said}"));
         }
@@ -127,6 +137,17 @@ impl NewFilesystem<'_> {
             )),
             Errno::PERM => error.with_hint(
                 "in a user namespace only some file systems can be mounted, and those of a namespace only by its owner",
+            ),
+            Errno::INVAL => error.with_hint(format!(
+                "{:?} does not take one of the options, or their values: mounts[].options, dmesg may say which",
+                self.kind
+            )),
+            Errno::NOENT => error.with_hint(
+                "mounts[].source, or a path in mounts[].options, does not exist on the host",
+            ),
+            Errno::NOTBLK => error.with_hint("mounts[].source must be a block device"),
+            Errno::BUSY => error.with_hint(
+                "it is mounted already with other options, or is in use as another overlay's upperdir or workdir",
             ),
             _ => error,
         }

@@ -118,6 +118,16 @@ impl Made<'_> {
         Error::sys("mount", &self.mount.destination, errno)
     }
 
+    fn attach(&self, detached: &OwnedFd, target: &OwnedFd) -> Result<()> {
+        attach(detached, target).map_err(|errno| match errno {
+            // As mount(2) says it, and as callers look for it: move_mount(2) has the same errno for much else.
+            Errno::INVAL if is_directory(detached) != is_directory(target) => {
+                self.error(Errno::NOTDIR)
+            }
+            _ => self.error(errno),
+        })
+    }
+
     fn invalid(&self, reason: &str) -> Error {
         Error::invalid(format!("mount {}: {reason}", self.mount.destination))
     }
@@ -164,7 +174,7 @@ impl Made<'_> {
         if self.destination == Path::new("/proc") && !is_proc(&detached) {
             return Err(self.invalid("\"/proc\" cannot be mounted because it is not of type proc"));
         }
-        attach(&detached, &target).map_err(|errno| self.error(errno))
+        self.attach(&detached, &target)
     }
 
     /// A detached copy of what it shows: one that has been made before; with mapped ids in a user namespace, one that the
@@ -234,7 +244,7 @@ impl Made<'_> {
                 .with_hint("the image has a symbolic link where the kernel's file system belongs")
             })?;
         self.check_target(&target)?;
-        attach(&detached, &target).map_err(|errno| self.error(errno))
+        self.attach(&detached, &target)
     }
 
     /// A tmpfs has the mode of the directory that it covers, unless another is asked for, as with runc.
@@ -264,7 +274,7 @@ impl Made<'_> {
         }
         self.finish(&detached, false)?;
         let target = self.target(Leaf::Directory)?;
-        attach(&detached, &target).map_err(|errno| self.error(errno))?;
+        self.attach(&detached, &target)?;
         Ok(late.then(|| LateReadonly {
             mounted: detached,
             destination: self.mount.destination.clone(),
@@ -281,7 +291,7 @@ impl Made<'_> {
             label::set(&detached, self.context.label, &self.mount.destination)?;
         }
         let target = self.target(leaf)?;
-        attach(&detached, &target).map_err(|errno| self.error(errno))
+        self.attach(&detached, &target)
     }
 
     /// By the old call, which mounts at once: what it made is found again by its place for what is left to do.
@@ -487,7 +497,8 @@ fn refuse_inside_proc(target: &OwnedFd, destination: &Path) -> Result<()> {
         return Err(Error::invalid(format!(
             "mount {}: a mount inside /proc is not permitted",
             destination.display()
-        )));
+        ))
+        .with_hint("only the files that lxcfs shows can be covered there: leave this mount out"));
     }
     Ok(())
 }

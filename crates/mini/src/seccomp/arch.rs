@@ -81,7 +81,10 @@ impl Arch {
             other => {
                 return Err(Error::invalid(format!(
                     "linux.seccomp.architectures: string {other} is not a valid arch for seccomp"
-                )));
+                ))
+                .with_hint(
+                    "architectures have names such as SCMP_ARCH_X86_64 and SCMP_ARCH_AARCH64",
+                ));
             }
         };
         Ok((arch.is_arm() == native.is_arm()).then_some(arch))

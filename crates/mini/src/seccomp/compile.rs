@@ -94,7 +94,8 @@ fn flags(profile: &spec::Seccomp, rules: &[Rule<'_>], default: Action) -> Result
                     other => {
                         return Err(Error::unsupported(format!(
                             "linux.seccomp.flags: seccomp flag {other} is not known to mini"
-                        )));
+                        ))
+                        .with_hint("mini features lists those that are"));
                     }
                 }
             }

@@ -49,9 +49,11 @@ impl Action {
             "SCMP_ACT_ALLOW" => Self::ALLOW.0,
             "SCMP_ACT_NOTIFY" => Self::NOTIFY.0,
             other => {
-                return Err(Error::invalid(format!(
-                    "linux.seccomp: unknown action {other:?}"
-                )));
+                return Err(
+                    Error::invalid(format!("linux.seccomp: unknown action {other:?}")).with_hint(
+                        "actions have names such as SCMP_ACT_ERRNO; mini features lists them",
+                    ),
+                );
             }
         }))
     }
@@ -120,9 +122,12 @@ impl Condition {
                 argument.value_two,
             ),
             other => {
-                return Err(Error::invalid(format!(
-                    "linux.seccomp: unknown comparison {other:?}"
-                )));
+                return Err(
+                    Error::invalid(format!("linux.seccomp: unknown comparison {other:?}"))
+                        .with_hint(
+                            "comparisons have names such as SCMP_CMP_EQ; mini features lists them",
+                        ),
+                );
             }
         };
         Ok(Self {

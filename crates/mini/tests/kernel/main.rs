@@ -28,6 +28,7 @@ mod masks;
 mod mounts;
 mod net_devices;
 mod process;
+mod refusals;
 mod rootless;
 mod seccomp;
 mod shim_attach;
