@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cgroups::{Cgroup, Layout};
 use serde::{Deserialize, Serialize};
@@ -210,6 +211,29 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How the container is, once it has had `grace` to end if it runs.
+    pub fn status_after(&self, state: &State, grace: Duration) -> Status {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let status = self.status(state);
+        if status != Status::Running {
+            return status;
+        }
+        let first = Pid::from_raw(state.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        if let Some(Ok(first)) = first {
+            let mut ended = [rustix::event::PollFd::new(
+                &first,
+                rustix::event::PollFlags::IN,
+            )];
+            // Whatever comes of it, the status is looked at again.
+            rustix::event::poll(
+                &mut ended,
+                rustix::event::Timespec::try_from(grace).ok().as_ref(),
+            )
+            .ok();
+        }
+        self.status(state)
     }
 
     /// How the container is now.

@@ -1,5 +1,7 @@
 //! `delete`.
 
+use std::time::Duration;
+
 use crate::cli::arguments::{Arguments, Globals};
 use crate::cli::report;
 use crate::container::Bundle;
@@ -7,6 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{self, StateForHook};
 use crate::resctrl;
 use crate::state::{State, Status, Store};
+
+/// A program that was started a moment ago may be about to end: callers written for slower runtimes do not wait for it.
+const GRACE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut force = false;
@@ -28,7 +33,8 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
         }
         Err(error) => return Err(error),
     };
-    let status = store.status(&state);
+    let grace = if force { Duration::ZERO } else { GRACE };
+    let status = store.status_after(&state, grace);
     if matches!(status, Status::Running | Status::Paused) && !force {
         return Err(Error::new(
             ErrorKind::WrongState,

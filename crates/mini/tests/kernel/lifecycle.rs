@@ -5,6 +5,17 @@ use serde_json::{Value, json};
 use crate::bundle::{Bundle, eventually};
 
 #[test]
+fn kernel_a_program_that_is_just_ending_is_waited_for_by_delete() {
+    let Some(bundle) = Bundle::shell("sleep 0.03") else {
+        return;
+    };
+    bundle.create().success();
+    bundle.verb("start", &[], &[]).success();
+    bundle.verb("delete", &[], &[]).success();
+    bundle.assert_nothing_left();
+}
+
+#[test]
 fn kernel_a_container_goes_through_its_states() {
     let Some(bundle) =
         Bundle::shell("trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
