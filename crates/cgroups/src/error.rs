@@ -150,7 +150,10 @@ impl Error {
                 "a session of systemd is needed (loginctl enable-linger, or log in), or leave --systemd-cgroup out",
             ),
             Self::Systemd { .. } => Some("systemctl status UNIT and journalctl say more"),
-            Self::NotFound { .. } | Self::Invalid { .. } => None,
+            Self::NotFound { .. } => Some(
+                "its processes have ended and somebody has removed it: delete the container, and make it anew",
+            ),
+            Self::Invalid { .. } => Some("correct this value in linux.resources, or the flag"),
         }
     }
 

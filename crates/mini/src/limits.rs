@@ -81,7 +81,8 @@ pub fn limits(resources: &Resources) -> Result<Limits> {
         {
             return Err(Error::unsupported(
                 "linux.resources.blockIO.leafWeight is not offered: kernels have it no more",
-            ));
+            )
+            .with_hint("leave it out; weight works"));
         }
         let rates = |devices: &[ThrottleDevice]| {
             devices
@@ -186,7 +187,10 @@ pub fn device_rules(rules: &[DeviceAccess]) -> Result<Vec<DeviceRule>> {
 }
 
 fn device_rule(rule: &DeviceAccess) -> Result<DeviceRule> {
-    let bad = || Error::invalid(format!("linux.resources.devices: {rule:?} is no rule"));
+    let bad = || {
+        Error::invalid(format!("linux.resources.devices: {rule:?} is no rule"))
+            .with_hint("type is a, b or c, access of r, w and m")
+    };
     let number = |number: Option<i64>| match number {
         None | Some(-1) => Ok(None),
         Some(number) => u32::try_from(number).map(Some).map_err(|_| bad()),

@@ -21,7 +21,8 @@ pub fn validate(rdt: &IntelRdt) -> Result<()> {
         return Err(Error::invalid(format!(
             "linux.intelRdt: invalid intelRdt.closID {:?}",
             rdt.clos_id
-        )));
+        ))
+        .with_hint("it names one directory: no /, not . nor .."));
     }
     for line in lines(rdt) {
         if line.contains('\n') || !line.contains(':') {

@@ -180,7 +180,7 @@ fn validate_clocks(spec: &Spec, linux: &Linux) -> Result<()> {
         .with_hint("add {\"type\": \"time\"} to linux.namespaces")),
         Some(namespace) if !namespace.path.is_empty() => Err(Error::invalid(
             "time namespace enabled, but both namespace path and time offsets specified -- you may only provide one",
-        )),
+        ).with_hint("leave timeOffsets out: a namespace that exists has its clocks")),
         Some(_) => clocks::check(&linux.time_offsets),
     }
 }
@@ -228,7 +228,8 @@ fn is_version_1(version: &str) -> bool {
 
 fn refuse(given: bool, name: &str) -> Result<()> {
     if given {
-        Err(Error::unsupported(format!("{name} is not offered")))
+        Err(Error::unsupported(format!("{name} is not offered"))
+            .with_hint("config.json is for Linux: leave this part out"))
     } else {
         Ok(())
     }

@@ -104,7 +104,8 @@ impl Arguments {
                         "json" => true,
                         "text" | "" => false,
                         other => {
-                            return Err(Error::invalid(format!("invalid log-format: {other}")));
+                            return Err(Error::invalid(format!("invalid log-format: {other}"))
+                                .with_hint("the formats are text and json"));
                         }
                     }
                 }
@@ -185,9 +186,9 @@ impl Arguments {
         &mut self,
         mut take: impl FnMut(&str, &mut Self) -> Result<()>,
     ) -> Result<()> {
-        let verb = self
-            .verb
-            .ok_or_else(|| Error::invalid("a command is missing"))?;
+        let verb = self.verb.ok_or_else(|| {
+            Error::invalid("a command is missing").with_hint("mini --help lists the commands")
+        })?;
         while let Some(argument) = self.left.pop_front() {
             match self.look_at(verb.flags, &argument)? {
                 Argument::Flag(flag) => take(flag, self)?,
@@ -241,7 +242,8 @@ impl Arguments {
     pub(crate) fn path(&mut self) -> Result<PathBuf> {
         match self.value.take() {
             Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-            _ => Err(Error::invalid("a path must not be empty")),
+            _ => Err(Error::invalid("a path must not be empty")
+                .with_hint("name a file or directory behind the flag")),
         }
     }
 
@@ -256,7 +258,8 @@ impl Arguments {
     pub(crate) fn id(&mut self) -> Result<String> {
         match self.words.pop_front().map(text).transpose()? {
             Some(id) if !id.is_empty() => Ok(id),
-            _ => Err(Error::invalid("container id cannot be empty")),
+            _ => Err(Error::invalid("container id cannot be empty")
+                .with_hint("the id comes last: mini COMMAND [flags] ID")),
         }
     }
 
@@ -300,9 +303,10 @@ fn switch(name: &str, value: OsString) -> Result<bool> {
     match text(value)?.as_str() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(Error::invalid(format!(
-            "invalid boolean value {other:?} for -{name}"
-        ))),
+        other => Err(
+            Error::invalid(format!("invalid boolean value {other:?} for -{name}"))
+                .with_hint("write true or false behind =, or the flag alone"),
+        ),
     }
 }
 
@@ -315,17 +319,21 @@ fn rootless_of(word: &str) -> Result<Option<bool>> {
 }
 
 fn text(word: OsString) -> Result<String> {
-    word.into_string()
-        .map_err(|word| Error::invalid(format!("{:?} is not UTF-8", word.display().to_string())))
+    word.into_string().map_err(|word| {
+        Error::invalid(format!("{:?} is not UTF-8", word.display().to_string()))
+            .with_hint("write it in UTF-8")
+    })
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf> {
-    let path =
-        std::path::absolute(&path).map_err(|_| Error::invalid("--root must not be empty"))?;
+    let path = std::path::absolute(&path).map_err(|_| {
+        Error::invalid("--root must not be empty").with_hint("leave --root out for the usual place")
+    })?;
     if path.parent().is_none() {
-        return Err(Error::invalid(
-            "Option --root argument should not be set to /",
-        ));
+        return Err(
+            Error::invalid("Option --root argument should not be set to /")
+                .with_hint("name a directory of its own, such as /run/mini"),
+        );
     }
     Ok(path)
 }

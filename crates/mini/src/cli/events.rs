@@ -28,7 +28,9 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     })?;
     let id = arguments.id()?;
     if interval.is_zero() {
-        return Err(Error::invalid("duration interval must be greater than 0"));
+        return Err(
+            Error::invalid("duration interval must be greater than 0").with_hint("write 5s or 1m")
+        );
     }
     let store = Store::of(&globals.root, &id)?;
     let state = store.read()?;

@@ -182,7 +182,8 @@ fn cgroup_of(state: &State, wanted: &[String]) -> Result<Cgroup> {
     let container = state.cgroup()?;
     let below = |cgroup: &Cgroup, controller: Option<&str>, path: &str| {
         if path.split('/').any(|part| part == "..") {
-            return Err(Error::invalid(format!("bad sub cgroup path: {path}")));
+            return Err(Error::invalid(format!("bad sub cgroup path: {path}"))
+                .with_hint("name a cgroup below the container's, without .."));
         }
         cgroup.below(controller, path).map_err(|error| {
             Error::invalid(format!(
@@ -195,7 +196,8 @@ fn cgroup_of(state: &State, wanted: &[String]) -> Result<Cgroup> {
         .try_fold(container, |cgroup, entry| match entry.split_once(':') {
             None if wanted.len() > 1 => Err(Error::invalid(format!(
                 "invalid --cgroup argument: {entry} (missing <controller>: prefix)"
-            ))),
+            ))
+            .with_hint("write CONTROLLER:PATH for each")),
             None => below(&cgroup, None, entry),
             Some((controllers, path)) => {
                 controllers
@@ -204,7 +206,8 @@ fn cgroup_of(state: &State, wanted: &[String]) -> Result<Cgroup> {
                         if controller.is_empty() {
                             return Err(Error::invalid(format!(
                                 "invalid --cgroup argument: {entry} (empty <controller> prefix)"
-                            )));
+                            ))
+                            .with_hint("write CONTROLLER:PATH for each"));
                         }
                         below(&cgroup, Some(controller), path)
                     })
@@ -271,11 +274,10 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
         serde_json::from_slice(&json)
             .map_err(|error| Error::invalid(format!("read {}: {error}", path.display())))?
     } else {
-        let mut process = bundle
-            .spec
-            .process()
-            .cloned()
-            .ok_or_else(|| Error::invalid("process is missing"))?;
+        let mut process = bundle.spec.process().cloned().ok_or_else(|| {
+            Error::invalid("process is missing")
+                .with_hint("name a program behind the id, or --process FILE")
+        })?;
         if command.is_empty() {
             return Err(Error::invalid("exec args cannot be empty")
                 .with_hint("name the program in args of the process's file"));
@@ -290,8 +292,10 @@ fn process(flags: &Flags, command: Vec<String>, bundle: &Bundle) -> Result<Proce
     process.env.extend(flags.env.iter().cloned());
     if let Some(user) = &flags.user {
         let number = |text: &str| {
-            text.parse()
-                .map_err(|_| Error::invalid(format!("--user {user:?} is not UID[:GID]")))
+            text.parse().map_err(|_| {
+                Error::invalid(format!("--user {user:?} is not UID[:GID]"))
+                    .with_hint("names are not looked up: give numbers, such as 1000:1000")
+            })
         };
         let (uid, gid) = user
             .split_once(':')

@@ -74,7 +74,8 @@ pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
                 Ok(())
             }
             "table" => Ok(()),
-            other => Err(Error::invalid(format!("invalid format option {other:?}"))),
+            other => Err(Error::invalid(format!("invalid format option {other:?}"))
+                .with_hint("the formats are table and json")),
         },
         _ => Err(Arguments::unknown(flag)),
     })?;

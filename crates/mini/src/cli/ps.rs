@@ -12,17 +12,19 @@ const PROGRAMS: [&str; 2] = ["/usr/bin/ps", "/bin/ps"];
 
 pub(crate) fn run(globals: &Globals, arguments: &mut Arguments) -> Result<u8> {
     let mut as_json = false;
-    let options = arguments.flags_then_command(|flag, arguments| match flag {
-        "--format" => match arguments.text()?.as_str() {
-            "json" => {
-                as_json = true;
-                Ok(())
-            }
-            "table" => Ok(()),
-            _ => Err(Error::invalid("invalid format option")),
-        },
-        _ => Err(Arguments::unknown(flag)),
-    })?;
+    let options =
+        arguments.flags_then_command(|flag, arguments| match flag {
+            "--format" => match arguments.text()?.as_str() {
+                "json" => {
+                    as_json = true;
+                    Ok(())
+                }
+                "table" => Ok(()),
+                _ => Err(Error::invalid("invalid format option")
+                    .with_hint("the formats are table and json")),
+            },
+            _ => Err(Arguments::unknown(flag)),
+        })?;
     let state = Store::of(&globals.root, &arguments.id()?)?.read()?;
     // A container that has ended may have no cgroup any more.
     let pids = match state.cgroup() {
@@ -82,7 +84,10 @@ fn table(options: &[String], pids: &[u32]) -> Result<Vec<String>> {
     let column = title
         .split_ascii_whitespace()
         .position(|name| name == "PID")
-        .ok_or_else(|| Error::invalid("couldn't find PID field in ps output"))?;
+        .ok_or_else(|| {
+            Error::invalid("couldn't find PID field in ps output")
+                .with_hint("ps must show a column PID: leave -o out, or name pid in it")
+        })?;
     let ours = |line: &&str| {
         line.split_ascii_whitespace()
             .nth(column)

@@ -163,6 +163,7 @@ fn changed_devices(state: &State, resources: &Resources) -> bool {
 fn without_rdt(what: &str) -> Error {
     if Path::new("/sys/fs/resctrl/schemata").exists() {
         Error::unsupported("updating a non-existent Intel RDT configuration is not supported")
+            .with_hint("make the container with linux.intelRdt")
     } else {
         Error::unsupported(format!("Intel RDT/{what} is not enabled")).with_hint(
             "it needs an Intel processor with RDT, and resctrl mounted on /sys/fs/resctrl",
@@ -288,6 +289,7 @@ fn bytes(flag: &str, text: &str) -> Result<i64> {
             "invalid value for {}: {text:?} is not a number of bytes",
             flag.trim_start_matches('-')
         ))
+        .with_hint("write a number, or one with k, m or g")
     };
     let lower = text.to_ascii_lowercase();
     let lower = lower

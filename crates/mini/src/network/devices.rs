@@ -28,9 +28,10 @@ pub fn validate(spec: &Spec, devices: &BTreeMap<String, NetDevice>) -> Result<()
         return Ok(());
     }
     if spec.namespace(NamespaceKind::Network).is_none() {
-        return Err(Error::invalid(
-            "unable to move network devices without a NET namespace",
-        ));
+        return Err(
+            Error::invalid("unable to move network devices without a NET namespace")
+                .with_hint("add {\"type\": \"network\"} to linux.namespaces"),
+        );
     }
     for (name, device) in devices {
         for name in [name, &device.name] {
@@ -44,7 +45,8 @@ pub fn validate(spec: &Spec, devices: &BTreeMap<String, NetDevice>) -> Result<()
             if !known && !valid {
                 return Err(Error::invalid(format!(
                     "linux.netDevices: invalid network device name {name:?}"
-                )));
+                ))
+                .with_hint("a name has 1 to 15 bytes, none of them / or white space"));
             }
         }
     }

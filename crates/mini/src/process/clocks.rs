@@ -30,13 +30,15 @@ pub(crate) fn check(offsets: &Offsets) -> Result<()> {
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
             return Err(Error::invalid(format!(
                 "linux.timeOffsets: {clock:?} is not monotonic or boottime"
-            )));
+            ))
+            .with_hint("these two clocks alone have offsets"));
         }
         if offset.nanosecs > 999_999_999 {
             return Err(Error::invalid(format!(
                 "linux.timeOffsets.{clock}: {} nanosecs are a second or more",
                 offset.nanosecs
-            )));
+            ))
+            .with_hint("put whole seconds into secs"));
         }
     }
     Ok(())

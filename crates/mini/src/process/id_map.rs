@@ -64,7 +64,8 @@ pub fn check(name: &str, ranges: &[IdMapping]) -> Result<()> {
         return Err(Error::invalid(format!(
             "{name} has {} ranges; the kernel takes {MAX_RANGES}",
             ranges.len()
-        )));
+        ))
+        .with_hint("join ranges that follow each other"));
     }
     for (index, range) in ranges.iter().enumerate() {
         if range.size == 0 {
@@ -81,7 +82,7 @@ pub fn check(name: &str, ranges: &[IdMapping]) -> Result<()> {
                 return Err(Error::invalid(format!(
                     "{name}[{index}]: {side} {first} with size {} ends above the last id, 4294967294",
                     range.size
-                )));
+                )).with_hint("make the range smaller"));
             }
         }
     }
@@ -113,7 +114,8 @@ fn refuse_overlap(
         {
             return Err(Error::invalid(format!(
                 "{name}[{index}] and [{other}] overlap: both have {side} {next}"
-            )));
+            ))
+            .with_hint("each id may be in one range only"));
         }
     }
     Ok(())

@@ -30,8 +30,10 @@ pub const FLAGS: [(&str, i32); 3] = [
 /// # Errors
 /// `Invalid`.
 pub fn parse(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>)> {
-    let mode = value_of(&MODES, &policy.mode)
-        .ok_or_else(|| Error::invalid(format!("invalid memory policy mode {:?}", policy.mode)))?;
+    let mode = value_of(&MODES, &policy.mode).ok_or_else(|| {
+        Error::invalid(format!("invalid memory policy mode {:?}", policy.mode))
+            .with_hint("the modes are those of set_mempolicy(2), such as MPOL_BIND")
+    })?;
     let nodes = number_list::parse(&policy.nodes).map_err(|error| {
         Error::invalid(format!(
             "invalid memory policy nodes {:?}: {error}",
@@ -40,20 +42,24 @@ pub fn parse(policy: &MemoryPolicy) -> Result<(i32, Vec<u64>)> {
     })?;
     let mut flags = 0;
     for flag in &policy.flags {
-        flags |= value_of(&FLAGS, flag)
-            .ok_or_else(|| Error::invalid(format!("invalid memory policy flag {flag:?}")))?;
+        flags |= value_of(&FLAGS, flag).ok_or_else(|| {
+            Error::invalid(format!("invalid memory policy flag {flag:?}"))
+                .with_hint("the flags are those of set_mempolicy(2), such as MPOL_F_STATIC_NODES")
+        })?;
     }
     match policy.mode.as_str() {
         "MPOL_DEFAULT" | "MPOL_LOCAL" if !nodes.is_empty() => Err(Error::invalid(format!(
             "memory policy mode requires 0 nodes but got {}",
             nodes.len()
-        ))),
+        ))
+        .with_hint("leave linux.memoryPolicy.nodes out")),
         "MPOL_BIND" | "MPOL_INTERLEAVE" | "MPOL_PREFERRED_MANY" | "MPOL_WEIGHTED_INTERLEAVE"
             if nodes.is_empty() =>
         {
-            Err(Error::invalid(
-                "memory policy mode requires at least one node but got 0",
-            ))
+            Err(
+                Error::invalid("memory policy mode requires at least one node but got 0")
+                    .with_hint("name nodes in linux.memoryPolicy.nodes: numactl -H lists them"),
+            )
         }
         _ => Ok((mode | flags, number_list::mask(&nodes))),
     }

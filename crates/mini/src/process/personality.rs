@@ -35,8 +35,10 @@ pub fn parse(personality: &Personality) -> Result<u32> {
         ))
     })?;
     for flag in &personality.flags {
-        persona |= value_of(&FLAGS, flag)
-            .ok_or_else(|| Error::invalid(format!("linux.personality: unknown flag {flag:?}")))?;
+        persona |= value_of(&FLAGS, flag).ok_or_else(|| {
+            Error::invalid(format!("linux.personality: unknown flag {flag:?}"))
+                .with_hint("the runtime-spec has none: leave linux.personality.flags out")
+        })?;
     }
     Ok(persona)
 }

@@ -89,7 +89,8 @@ fn open_root() -> Result<OwnedFd> {
     if is_proc && fstat(&proc).map_err(error)?.st_ino == ROOT_INODE {
         Ok(proc)
     } else {
-        Err(Error::invalid("/proc is not the kernel's procfs"))
+        Err(Error::invalid("/proc is not the kernel's procfs")
+            .with_hint("mount proc on /proc of the host"))
     }
 }
 

@@ -42,21 +42,28 @@ const IO_CLASSES: [(&str, u8); 3] = [
 pub fn parse(scheduler: &Scheduler) -> Result<Scheduling> {
     let word = &scheduler.policy;
     if word.is_empty() {
-        return Err(Error::invalid("scheduler policy is required"));
+        return Err(Error::invalid("scheduler policy is required")
+            .with_hint("the policies are those of sched_setscheduler(2), such as SCHED_BATCH"));
     }
-    let policy = value_of(&POLICIES, word)
-        .ok_or_else(|| Error::invalid(format!("invalid scheduler.policy: {word:?}")))?;
+    let policy = value_of(&POLICIES, word).ok_or_else(|| {
+        Error::invalid(format!("invalid scheduler.policy: {word:?}"))
+            .with_hint("the policies are those of sched_setscheduler(2), such as SCHED_BATCH")
+    })?;
     let mut flags = 0;
     for flag in &scheduler.flags {
-        flags |= value_of(&FLAGS, flag)
-            .ok_or_else(|| Error::invalid(format!("invalid scheduler.flags: {flag:?}")))?;
+        flags |= value_of(&FLAGS, flag).ok_or_else(|| {
+            Error::invalid(format!("invalid scheduler.flags: {flag:?}")).with_hint(
+                "the flags are those of sched_setattr(2), such as SCHED_FLAG_RESET_ON_FORK",
+            )
+        })?;
     }
     let fair = matches!(word.as_str(), "SCHED_OTHER" | "SCHED_BATCH");
     if fair && !(-20..=19).contains(&scheduler.nice) {
         return Err(Error::invalid(format!(
             "invalid scheduler.nice: {} when scheduler.policy is {word}",
             scheduler.nice
-        )));
+        ))
+        .with_hint("a nice value is from -20 to 19"));
     }
     let real_time = matches!(word.as_str(), "SCHED_FIFO" | "SCHED_RR");
     let priority = u32::try_from(scheduler.priority).map_err(|_| {
@@ -122,9 +129,12 @@ pub fn parse_io(priority: &IoPriority) -> Result<(u8, u8)> {
                 "invalid ioPriority.Priority: {}",
                 priority.priority
             ))
+            .with_hint("it is from 0 to 7")
         })?;
-    let class = value_of(&IO_CLASSES, &priority.class)
-        .ok_or_else(|| Error::invalid(format!("invalid ioPriority.Class: {:?}", priority.class)))?;
+    let class = value_of(&IO_CLASSES, &priority.class).ok_or_else(|| {
+        Error::invalid(format!("invalid ioPriority.Class: {:?}", priority.class))
+            .with_hint("the classes are IOPRIO_CLASS_RT, IOPRIO_CLASS_BE and IOPRIO_CLASS_IDLE")
+    })?;
     Ok((class, level))
 }
 

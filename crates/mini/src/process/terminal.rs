@@ -64,9 +64,10 @@ fn check(end: BorrowedFd<'_>, number: Option<(u32, u32)>) -> Result<()> {
     if right {
         Ok(())
     } else {
-        Err(Error::invalid(
-            "/dev/pts is not what it should be: no terminal was found there",
-        ))
+        Err(
+            Error::invalid("/dev/pts is not what it should be: no terminal was found there")
+                .with_hint("mount a new devpts on /dev/pts, with the option newinstance"),
+        )
     }
 }
 

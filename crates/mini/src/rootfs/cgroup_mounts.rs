@@ -64,7 +64,8 @@ pub fn mount(
         None if mount.kind == "cgroup2" => Err(Error::unsupported(format!(
             "mount {}: no cgroup v2 hierarchy is mounted on this machine",
             mount.destination
-        ))),
+        ))
+        .with_hint("mount type cgroup, or boot with systemd.unified_cgroup_hierarchy=1")),
         _ => mount_all(views, target, attributes, mount, options),
     }
 }

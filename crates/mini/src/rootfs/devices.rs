@@ -194,7 +194,8 @@ fn bind(root: &RootFd, device: &Device) -> Result<()> {
         return Err(Error::invalid(format!(
             "bind the device {}: there is a symbolic link",
             device.path
-        )));
+        ))
+        .with_hint("the image has a link where the device belongs: take it away"));
     }
     attach(&source, &target).map_err(error)
 }
@@ -273,7 +274,7 @@ pub fn reopen_null(root: &RootFd) -> Result<()> {
         other => other.map_err(error)?,
     };
     if !is_null(found.as_fd()) {
-        return Err(Error::invalid("/dev/null is not the device 1:3"));
+        return Err(Error::invalid("/dev/null is not the device 1:3").with_hint("some mount or another container has put something else there: give the container its own /dev"));
     }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let null = match rustix::fs::open(proc_path(&found), flags, Mode::empty()) {

@@ -125,6 +125,7 @@ fn verify(root: &RootFd, path: &str, cover: &OwnedFd) -> Result<()> {
     } else {
         Err(Error::invalid(format!(
             "verify the mask of {path}: the path leads elsewhere"
-        )))
+        ))
+        .with_hint("the image or a mount changed it meanwhile: mount nothing over what is masked"))
     }
 }

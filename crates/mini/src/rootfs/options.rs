@@ -261,8 +261,11 @@ pub fn rootfs_propagation(word: &str) -> Result<(u64, bool)> {
     if word.is_empty() {
         return Ok((propagation::SLAVE, true));
     }
-    propagation_type(word)
-        .ok_or_else(|| Error::invalid(format!("linux.rootfsPropagation: unknown value {word:?}")))
+    propagation_type(word).ok_or_else(|| {
+        Error::invalid(format!("linux.rootfsPropagation: unknown value {word:?}")).with_hint(
+            "it is shared, slave, private or unbindable, or one of these with r before it",
+        )
+    })
 }
 
 /// Every word that this module knows, in the alphabet's order, as `features` lists them.

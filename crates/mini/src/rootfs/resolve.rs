@@ -141,7 +141,8 @@ impl RootFd {
                         return Err(Error::invalid(format!(
                             "make in the container {}: too many links",
                             path.display()
-                        )));
+                        ))
+                        .with_hint("links of the image lead in a circle"));
                     }
                     let target = rustix::fs::readlinkat(&found, "", Vec::new()).map_err(error)?;
                     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));

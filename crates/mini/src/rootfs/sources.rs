@@ -57,7 +57,8 @@ impl Sources {
                 return Err(Error::invalid(format!(
                     "mount {}: id-mapped mounts are only supported for bind-mounts",
                     mount.destination
-                )));
+                ))
+                .with_hint("leave the mappings out, or make it a bind mount"));
             }
             ids.push(Some(Ids {
                 namespace: namespaces.of(spec, mount)?,
@@ -107,6 +108,7 @@ impl Namespaces {
                 "mount {}: id-mapped mounts must have both uid and gid mappings specified",
                 mount.destination
             ))
+            .with_hint("give uidMappings and gidMappings, or the container a user namespace")
         };
         let own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
         let (uids, gids) = if own {

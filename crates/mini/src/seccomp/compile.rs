@@ -68,7 +68,8 @@ pub fn compile_for(profile: &spec::Seccomp, native: Arch) -> Result<Filter> {
         return Err(Error::invalid(format!(
             "linux.seccomp: the filter has {} instructions, the kernel takes {MAX_INSTRUCTIONS}",
             program.len()
-        )));
+        ))
+        .with_hint("join rules, or turn the list round: name what is forbidden"));
     }
     Ok(Filter::new(program, flags))
 }
@@ -111,7 +112,8 @@ fn flags(profile: &spec::Seccomp, rules: &[Rule<'_>], default: Action) -> Result
     if rules.iter().any(|rule| rule.notifies("write")) {
         return Err(Error::invalid(
             "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the write syscall",
-        ));
+        )
+        .with_hint("take write out of the rule: the listener itself is told of by it"));
     }
     if rules.iter().any(Rule::is_notify) {
         if profile.listener_path.is_empty() {
@@ -122,7 +124,7 @@ fn flags(profile: &spec::Seccomp, rules: &[Rule<'_>], default: Action) -> Result
     } else if flags & sys::seccomp::FLAG_WAIT_KILLABLE_RECV != 0 {
         return Err(Error::invalid(
             "linux.seccomp.flags: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
-        ));
+        ).with_hint("leave the flag out, or add such a rule"));
     }
     Ok(flags)
 }

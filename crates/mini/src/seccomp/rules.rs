@@ -35,9 +35,10 @@ impl Action {
     pub fn of_name(name: &str, errno: Option<u32>) -> Result<Self> {
         let data = errno.unwrap_or(EPERM);
         if data > 0xffff {
-            return Err(Error::invalid(format!(
-                "linux.seccomp: errnoRet {data} is too large"
-            )));
+            return Err(
+                Error::invalid(format!("linux.seccomp: errnoRet {data} is too large"))
+                    .with_hint("an errno is at most 4095"),
+            );
         }
         Ok(Self(match name {
             "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
@@ -105,7 +106,8 @@ impl Condition {
             return Err(Error::invalid(format!(
                 "linux.seccomp: a system call has no argument {}",
                 argument.index
-            )));
+            ))
+            .with_hint("arguments have the numbers 0 to 5"));
         }
         let (comparison, value) = match argument.op.as_str() {
             "SCMP_CMP_NE" => (Comparison::NotEqual, argument.value),

@@ -417,7 +417,9 @@ impl<'a> Server<'a> {
             Call::Exec(request) => {
                 running(self)?;
                 if self.execs.contains_key(&request.exec_id) {
-                    return Err(Error::invalid("an exec of this id runs"));
+                    return Err(
+                        Error::invalid("an exec of this id runs").with_hint("choose another id")
+                    );
                 }
                 // Its process would stand still at its first step, and we with it.
                 if self.cgroup.is_frozen().unwrap_or(false) {

@@ -435,7 +435,7 @@ const AROUND: [Row; 7] = [
         },
         "limits",
         "must not be less than the memory limit",
-        "",
+        "correct this value in linux.resources",
     ),
 ];
 
