@@ -6,7 +6,7 @@ use shim_protocol::{Event, ExitRecord, Message};
 
 use super::{
     handle::Container,
-    record::Status,
+    record::{StateRecord, Status},
     release, remove, restart,
     shim::{self},
     start::StartedRun,
@@ -71,6 +71,11 @@ pub(super) async fn watch(engine: Arc<Engine>, container: Arc<Container>, mut ru
         Some(exit) => exit,
         None => lost(&engine, &container, run.shim_pid).await,
     };
+    if let Some(noted) = run.noted.take() {
+        // A short program ends before its start is put down: one after the other, or the start would have the last word.
+        // That nobody puts it down any more ends the waiting too.
+        drop(noted.await);
+    }
     ended(&engine, &container, &exit).await;
 }
 
@@ -166,10 +171,21 @@ fn kill_cgroup(container: &Container) -> Result<()> {
     }
 }
 
+fn put_down(state: &mut StateRecord, exit: &ExitRecord) {
+    state.status = Status::Exited;
+    state.finished_ns = Some(exit.finished_at_unix_ns);
+    state.exit_code = exit.exit_code;
+    state.oom_killed = exit.oom_killed;
+}
+
 /// Puts down how a run ended, gives back what it had, and decides what comes next.
 pub(super) async fn ended(engine: &Arc<Engine>, container: &Arc<Container>, exit: &ExitRecord) {
     let next = {
         let mut inner = container.lock();
+        // In one step with the end itself, and only then on disk: nobody sees that it has ended and not how.
+        let mut record = (*inner.record).clone();
+        put_down(&mut record.state, exit);
+        inner.record = Arc::new(record);
         if let Some(running) = inner.running.take() {
             running.run.cancel();
         }
@@ -180,11 +196,7 @@ pub(super) async fn ended(engine: &Arc<Engine>, container: &Arc<Container>, exit
         let (engine, container, exit) = (Arc::clone(engine), Arc::clone(container), exit.clone());
         move || {
             container.change(&engine.containers.records, |record| {
-                let state = &mut record.state;
-                state.status = Status::Exited;
-                state.finished_ns = Some(exit.finished_at_unix_ns);
-                state.exit_code = exit.exit_code;
-                state.oom_killed = exit.oom_killed;
+                put_down(&mut record.state, &exit);
             })
         }
     };

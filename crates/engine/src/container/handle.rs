@@ -74,6 +74,19 @@ pub(super) struct Inner {
     pub(super) early: Vec<EarlyClient>,
 }
 
+/// A container at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Now {
+    /// What is put down of it.
+    pub(crate) record: Arc<ContainerRecord>,
+    /// See [`Container::status`].
+    pub(crate) status: &'static str,
+    /// Its run, when it runs.
+    pub(crate) running: Option<Running>,
+    /// It waits for its restart policy.
+    pub(crate) restarting: bool,
+}
+
 /// A container.
 #[derive(Debug)]
 pub(crate) struct Container {
@@ -199,17 +212,27 @@ impl Container {
 
     /// `created`, `running`, `paused`, `restarting`, `removing` or `exited`.
     pub(crate) fn status(&self) -> &'static str {
+        self.now().status
+    }
+
+    /// How it is at this moment: record and state of one and the same instant.
+    pub(crate) fn now(&self) -> Now {
         let inner = self.lock();
-        match &inner.running {
+        let status = match &inner.running {
             _ if inner.removing => "removing",
             Some(running) if running.paused => "paused",
             Some(_) => "running",
             None if inner.backoff.is_some() => "restarting",
             None => match inner.record.state.status {
                 Status::Created => "created",
-                // Running in the record alone: its end is just being put down.
                 Status::Running | Status::Exited => "exited",
             },
+        };
+        Now {
+            record: Arc::clone(&inner.record),
+            status,
+            running: inner.running.clone(),
+            restarting: inner.backoff.is_some(),
         }
     }
 

@@ -348,6 +348,7 @@ async fn take_over(
         shim_pid: None,
         pid: state.pid,
         started_ns,
+        noted: None,
     };
     start::adopt(engine, container, run, paused);
     if unseen {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use shim_protocol::{FailureCode, Message, SHIM_CONFIG_FILE};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -461,6 +461,7 @@ async fn take_over(
                 shim_pid: Some(shim_pid),
                 pid,
                 started_ns: started_at_unix_ns,
+                noted: None,
             };
             drop(trace);
             return put_down(engine, container, run, starter)
@@ -522,17 +523,21 @@ pub(super) struct StartedRun {
     pub(super) shim_pid: Option<i32>,
     pub(super) pid: i32,
     pub(super) started_ns: i64,
+    /// Ends when its start has been put down, where that is still to be done: its end is put down after it.
+    pub(super) noted: Option<oneshot::Receiver<()>>,
 }
 
 /// Puts down that a container runs: in its record, in memory, as an event; watches over it from now on.
 async fn put_down(
     engine: &Arc<Engine>,
     container: &Arc<Container>,
-    run: StartedRun,
+    mut run: StartedRun,
     starter: Starter,
 ) -> Result<()> {
     let (records, changed) = (Arc::clone(engine), Arc::clone(container));
     let started_ns = run.started_ns;
+    let (noting, noted) = oneshot::channel();
+    run.noted = Some(noted);
     adopt(engine, container, run, false);
     let written = blocking::run(move || {
         changed.change(&records.containers.records, |record| {
@@ -562,6 +567,7 @@ async fn put_down(
         container.id(),
         container.event_attributes(),
     );
+    drop::<oneshot::Sender<()>>(noting);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use bollard_stubs::models::{
 use serde_json::{Value, json};
 
 use super::{
-    handle::Container,
+    handle::{Container, Now},
     health::HealthState,
     record::{ContainerRecord, Status},
 };
@@ -210,7 +210,8 @@ pub(crate) fn summary(
     container: &Container,
     size: bool,
 ) -> Result<ContainerSummary> {
-    let record = container.record();
+    let now = container.now();
+    let record = Arc::clone(&now.record);
     let sandbox = engine.networks.sandbox(container.id());
     let (size_rw, size_root_fs) = if size {
         let (own, whole) = sizes(engine, container, &record)?;
@@ -218,9 +219,9 @@ pub(crate) fn summary(
     } else {
         (None, None)
     };
-    let status = container.status();
+    let status = now.status;
     let published = sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.ports);
-    let running = container.running().is_some();
+    let running = now.running.is_some();
     let exposed = record
         .config
         .exposed_ports
@@ -243,7 +244,7 @@ pub(crate) fn summary(
         size_root_fs,
         labels: Some(record.labels().clone()),
         state: serde_json::from_value::<ContainerSummaryStateEnum>(status.into()).ok(),
-        status: Some(status_text(container, &record, time::now_ns())),
+        status: Some(status_text(container, &now, time::now_ns())),
         host_config: Some(ContainerSummaryHostConfig {
             network_mode: record.host_config.network_mode.clone(),
             annotations: None,
@@ -337,10 +338,10 @@ fn networks(
 }
 
 /// Text such as `Up 2 minutes (healthy)` or `Exited (0) 3 hours ago`.
-fn status_text(container: &Container, record: &ContainerRecord, now_ns: i64) -> String {
-    let state = &record.state;
+fn status_text(container: &Container, now: &Now, now_ns: i64) -> String {
+    let state = &now.record.state;
     let since = |ns: Option<i64>| human_duration(now_ns.saturating_sub(ns.unwrap_or(now_ns)));
-    match container.status() {
+    match now.status {
         "running" => {
             let up = format!("Up {}", since(state.started_ns));
             match container.health().map(|health| health.status) {
@@ -389,7 +390,8 @@ fn human_duration(ns: i64) -> String {
 /// # Errors
 /// `Internal` when its size cannot be found out.
 pub(crate) fn inspect(engine: &Engine, container: &Arc<Container>, size: bool) -> Result<Value> {
-    let record = container.record();
+    let now = container.now();
+    let record = Arc::clone(&now.record);
     let sandbox = engine.networks.sandbox(container.id());
     let command = record.command_line();
     let (program, arguments) = command
@@ -402,13 +404,13 @@ pub(crate) fn inspect(engine: &Engine, container: &Arc<Container>, size: bool) -
         .flatten()
         .map(String::as_str);
     let published = sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.ports);
-    let ports = if container.running().is_some() {
+    let ports = if now.running.is_some() {
         port_map(published, exposed)
     } else {
         HashMap::new()
     };
     let exec_ids = engine.execs.of_container(container.id());
-    let file = |name: &str| match container.running() {
+    let file = |name: &str| match &now.running {
         Some(_) => container
             .bundle_dir()
             .join(name)
@@ -444,7 +446,7 @@ pub(crate) fn inspect(engine: &Engine, container: &Arc<Container>, size: bool) -
         "Created": time::rfc3339(Some(record.created_ns)),
         "Path": program,
         "Args": arguments,
-        "State": state(container, &record),
+        "State": state(container, &now),
         "Image": record.image.as_str(),
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
@@ -531,15 +533,14 @@ fn graph_driver(engine: &Engine, container: &Container) -> Value {
     })
 }
 
-fn state(container: &Container, record: &ContainerRecord) -> ContainerState {
-    let status = container.status();
-    let state = &record.state;
-    let running = container.running();
-    let restarting = container.is_restarting();
+fn state(container: &Container, now: &Now) -> ContainerState {
+    let state = &now.record.state;
+    let running = now.running.as_ref();
+    let restarting = now.restarting;
     ContainerState {
-        status: serde_json::from_value::<ContainerStateStatusEnum>(status.into()).ok(),
+        status: serde_json::from_value::<ContainerStateStatusEnum>(now.status.into()).ok(),
         running: Some(running.is_some() || restarting),
-        paused: Some(running.as_ref().is_some_and(|running| running.paused)),
+        paused: Some(running.is_some_and(|running| running.paused)),
         restarting: Some(restarting),
         oom_killed: Some(state.oom_killed),
         dead: Some(false),

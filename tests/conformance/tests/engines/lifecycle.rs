@@ -14,6 +14,24 @@ on_both! {
         assert!(changes.as_array().is_none_or(Vec::is_empty), "{changes}");
     }
 
+    async fn whoever_sees_the_end_sees_the_exit_code(engine: &Engine) {
+        for _ in 0..10 {
+            let container = engine.start(&["sh", "-c", "exit 7"], json!({})).await;
+            let state = deadline("the end", async {
+                loop {
+                    let state = container.inspect().await["State"].clone();
+                    if state["Running"] == false {
+                        return state;
+                    }
+                }
+            })
+            .await;
+            assert_eq!((&state["Status"], &state["ExitCode"]), (&json!("exited"), &json!(7)), "{state}");
+            assert_ne!(state["FinishedAt"], json!("0001-01-01T00:00:00Z"), "{state}");
+            engine.delete(&container.path("?force=1")).await.expect(204);
+        }
+    }
+
     async fn a_program_runs_and_its_exit_code_is_kept(engine: &Engine) {
         // Not at once: dockerd takes the time of the end from elsewhere than that of the start.
         let container = engine.create(&["sh", "-c", "sleep 0.2; exit 7"], json!({})).await;
